@@ -1,0 +1,3 @@
+"""memd, the memory daemon of a Linux device."""
+
+__version__ = "0.1.0"

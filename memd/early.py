@@ -1,0 +1,125 @@
+"""Nouns of the early path: what is needed before swap is on.
+
+Why not dataclasses like `model.py`: importing them (and `typing`, `enum`, `re`) costs more than the whole of sizing, signing and
+switching on zram. `Noun` is the few lines of them that this path needs; type checkers see a frozen dataclass.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, dataclass_transform
+else:
+
+    def dataclass_transform(**_options):
+        return lambda cls: cls
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+class Noun:
+    """A frozen record: annotations are the fields, class attributes their defaults, keywords only."""
+
+    _fields: tuple[str, ...] = ()
+
+    def __init_subclass__(cls) -> None:
+        cls._fields = tuple(cls.__dict__.get("__annotations__", {}))
+
+    def __init__(self, **values: Any) -> None:
+        for name in self._fields:
+            if name in values:
+                self.__dict__[name] = values.pop(name)
+            elif hasattr(type(self), name):
+                self.__dict__[name] = getattr(type(self), name)
+            else:
+                raise TypeError(f"{type(self).__name__} needs {name}")
+        if values:
+            raise TypeError(f"{type(self).__name__} has no field {', '.join(values)}")
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{type(self).__name__} is frozen")
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other.__dict__ == self.__dict__
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.__dict__.values()))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.__dict__.items())})"
+
+
+class MemInfo(Noun):
+    """/proc/meminfo in bytes; None is a line that this kernel does not have."""
+
+    total: int
+    available: int
+    free: int
+    swap_total: int | None = None
+    swap_free: int | None = None
+    cma_total: int | None = None
+    cma_free: int | None = None
+
+
+class Swap(Noun):
+    """One line of /proc/swaps; sizes in bytes."""
+
+    path: str
+    kind: str
+    size: int
+    used: int
+    priority: int
+
+
+class ZramStat(Noun):
+    """One initialised or empty zram device; sizes in bytes, the last two counts in pages (None: an older kernel)."""
+
+    name: str
+    disksize: int
+    initstate: bool
+    algorithm: str
+    algorithms: tuple[str, ...]
+    original: int = 0
+    compressed: int = 0
+    mem_used: int = 0
+    mem_limit: int = 0
+    mem_used_max: int = 0
+    same_pages: int = 0
+    huge_pages: int | None = None
+
+
+class ZramSettings(Noun):
+    """The [Zram] section: size expression as text (None is the default curve), preference list, priority -1..32767."""
+
+    enabled: bool = True
+    size: str | None = None
+    algorithms: tuple[str, ...] = ("zstd", "lz4", "lzo-rle", "lzo")
+    priority: int = 100
+    discard: bool = True
+    allow_in_container: bool = False
+
+
+class ZramOutcome(Noun):
+    """What set-up did and why, in one sentence. `state`: "active", "adopted", "off" (nothing wanted) or "failed"."""
+
+    state: str
+    reason: str
+    device: str | None = None
+    disksize: int | None = None
+    algorithm: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Finding(Noun):
+    """Something wrong in a configuration file. `severity`: "warning" (ignored and used without) or "error" (Reload refuses)."""
+
+    file: str
+    line: int
+    section: str
+    key: str
+    message: str
+    severity: str = "error"
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}: " if self.line else f"{self.file}: "
+        place = f"[{self.section}]" + (f" {self.key}=" if self.key else "")
+        return f"{where}{place}: {self.message}" if self.section else f"{where}{self.message}"

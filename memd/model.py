@@ -1,0 +1,240 @@
+"""Nouns that cross rooms: frozen dataclasses and enums. Sizes in bytes, times in seconds, unless a field says otherwise.
+
+The nouns that are needed before swap is on live in `early.py`, for the sake of import time.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+
+class Level(enum.IntEnum):
+    """Memory pressure, as PressureChanged tells it; ordered."""
+
+    NONE = 0
+    LOW = 1
+    MEDIUM = 2
+    CRITICAL = 3
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+class HeapKind(enum.Enum):
+    """What backs a heap. SIMULATED is a memfd, no DMA-BUF, and every listing says so."""
+
+    SYSTEM = "system"
+    CMA = "cma"
+    UDMABUF = "udmabuf"
+    SIMULATED = "simulated"
+
+
+@dataclass(frozen=True, slots=True)
+class Heap:
+    """A heap that is there now. `path`: device node; `region`: the CMA area's name, where known; `device`: the driver that owns the region."""
+
+    name: str
+    kind: HeapKind
+    path: str | None = None
+    aliases: tuple[str, ...] = ()
+    region: str | None = None
+    device: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, as the bus says. `owner`: who is charged (a unit, else `uid:N`); `gids` empty where NSS does not know the uid."""
+
+    name: str
+    uid: int
+    gids: frozenset[int]
+    pid: int
+    owner: str
+
+    @property
+    def is_admin(self) -> bool:
+        return self.uid == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One [Allow NAME] section. Empty `users` and `groups` match nobody, `everyone` all; caps None are uncapped by this rule."""
+
+    name: str
+    users: frozenset[int] = frozenset()
+    groups: frozenset[int] = frozenset()
+    everyone: bool = False
+    heaps: frozenset[str] = frozenset()
+    priority: int = 0
+    max_bytes: int | None = None
+    max_buffers: int | None = None
+    max_buffer_size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """[Lending]: bounds on all lending together, whatever a rule says."""
+
+    max_buffer_size: int
+    max_bytes: int
+    max_buffers: int
+    max_buffers_per_owner: int
+    floor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What is charged now, reservations included."""
+
+    total_bytes: int = 0
+    total_buffers: int = 0
+    owner_bytes: int = 0
+    owner_buffers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One Allocate or AllocateMany after its arguments were checked: sizes are rounded up to pages."""
+
+    heap: Heap
+    sizes: tuple[int, ...]
+    label: str = ""
+
+    @property
+    def total(self) -> int:
+        return sum(self.sizes)
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What admission looks at. CMA numbers are those of the heap's own region, None where the kernel does not tell."""
+
+    total: int
+    available: int
+    cma_free: int | None = None
+    region_size: int | None = None
+    region_available: int | None = None
+    page: int = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An admission decision. `error` is a name in memd.errors ("" if allowed); `reason` is one sentence with rule, limit and use."""
+
+    allowed: bool
+    rule: str
+    reason: str
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A fresh buffer on its way to the caller. Whoever holds the Grant owns `fd` and closes it."""
+
+    id: int
+    fd: int
+    size: int
+    heap: str
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """A lent buffer in the books. `state`: "lent". `time`: seconds of CLOCK_REALTIME."""
+
+    id: int
+    heap: str
+    size: int
+    uid: int
+    pid: int
+    owner: str
+    label: str
+    time: float
+    inode: int
+    device: int
+    state: str = "lent"
+
+
+@dataclass(frozen=True, slots=True)
+class PsiLine:
+    """One line of /proc/pressure/memory: averages in percent, total in seconds."""
+
+    avg10: float
+    avg60: float
+    avg300: float
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
+class Psi:
+    some: PsiLine
+    full: PsiLine | None
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """One PSI trigger: `kind` "some" or "full", `stall` of each `window` (seconds), and the level it means."""
+
+    kind: str
+    stall: float
+    window: float
+    level: Level
+
+
+@dataclass(frozen=True, slots=True)
+class PressureSettings:
+    """[Pressure]. `relief`: seconds without an event after which one level is given back; longer than any window."""
+
+    triggers: tuple[Trigger, ...]
+    relief: float
+    swap_low: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SwapFill:
+    """Swap with zram counted by what it costs. `stored`: bytes of pages swapped out; `cost`: RAM that zram holds for its part;
+    `free`: what can still be swapped out, zram's part limited by the RAM left to hold it."""
+
+    size: int
+    used: int
+    cost: int
+    free: int
+
+    @property
+    def fraction(self) -> float:
+        """0 empty .. 1 nothing more fits; 0 where there is no swap."""
+        reachable = self.used + self.free
+        return self.used / reachable if reachable else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class CmaRegion:
+    """One CMA area. None where this kernel does not tell."""
+
+    name: str
+    size: int | None = None
+    available: int | None = None
+    alloc_success: int | None = None
+    alloc_fail: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One journal entry. `message_id`: a MESSAGE_* of names.py; `priority`: syslog's 0..7; `fields`: MEMD_* names in capitals."""
+
+    message: str
+    message_id: str
+    priority: int
+    fields: dict[str, str | int | float]
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All of memd.conf and its drop-ins. `findings` non-empty means memd runs degraded and says so."""
+
+    rules: tuple[Rule, ...]
+    bounds: Bounds
+    pressure: PressureSettings
+    any_heaps: tuple[str, ...]
+    aliases: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    findings: tuple[object, ...] = ()

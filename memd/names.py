@@ -1,0 +1,30 @@
+"""Names that others depend on: bus, interfaces, journal MESSAGE_IDs. Imports nothing."""
+
+BUS_NAME = "org.memd1"
+ROOT_PATH = "/org/memd1"
+MANAGER = "org.memd1.Manager"
+HEAP = "org.memd1.Heap"
+ZRAM = "org.memd1.Zram"
+CMA = "org.memd1.Cma"
+REGION = "org.memd1.Region"
+JOB = "org.memd1.Job"
+
+# Heap words that are not heaps' own names.
+CONTIGUOUS = "contiguous"
+ANY = "any"
+SIMULATED = "simulated"
+UDMABUF = "udmabuf"
+SYSTEM = "system"
+
+# The group whose members may use heap `system` by default (systemd/memd.sysusers).
+GROUP = "dmaheap"
+
+# Journal catalog identifiers (systemd/memd.catalog). Never reuse one.
+MESSAGE_ZRAM_READY = "29e1770067604dd785cdef4f098d06be"
+MESSAGE_ZRAM_OFF = "57952e5959094c14b6fa8f11064585c0"
+MESSAGE_ZRAM_FAILED = "65eddf9711274624b0460da6ad282c07"
+MESSAGE_PRESSURE = "5013d00b166a4320bcb62a71db9c83a7"
+MESSAGE_REFUSED = "e4154887c18f4f3ba4efa3922dc3c35a"
+MESSAGE_CMA_FAILED = "ef3166cbac1d490590e376e16f020535"
+MESSAGE_DEGRADED = "4ea86dcc4efe4415beb284564b7ac2fe"
+MESSAGE_MISSING = "6c24564efb0443189cc8f69c1e84df4e"
