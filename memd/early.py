@@ -22,7 +22,7 @@ class Noun:
     _fields: tuple[str, ...] = ()
 
     def __init_subclass__(cls) -> None:
-        cls._fields = tuple(cls.__dict__.get("__annotations__", {}))
+        cls._fields = tuple(cls.__annotations__)
 
     def __init__(self, **values: Any) -> None:
         for name in self._fields:
