@@ -50,7 +50,8 @@ class Root:
 
     def write(self, name: str, text: str) -> None:
         """One write(2), as sysfs wants it. FileNotFoundError if the attribute is not there: nothing is created."""
-        fd = os.open(self.path(name), os.O_WRONLY | os.O_CLOEXEC)
+        # sysfs ignores O_TRUNC (the shell's `>` says it too); a recorded machine's longer text must not show behind the new one
+        fd = os.open(self.path(name), os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
         try:
             os.write(fd, text.encode())
         except OSError as error:
