@@ -1,0 +1,39 @@
+"""Chooses the tests of this machine. In an emulated machine a test that needs more is left out, since test_machine.py proves what
+the machine has; on a real board it is skipped, with what is missing as the reason."""
+
+from collections.abc import Iterator
+
+import facts
+import people
+import pytest
+
+HERE = facts.read()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Apply the marker `needs`."""
+    wrong = []
+    for item in items:
+        missing = {fact for marker in item.iter_markers("needs") for fact in marker.args} - HERE
+        if not missing:
+            continue
+        if facts.MACHINE == "board":
+            item.add_marker(pytest.mark.skip(reason=f"this board has no {', no '.join(sorted(missing))}"))
+        else:
+            wrong.append(item)
+    config.hook.pytest_deselected(items=wrong)
+    items[:] = [item for item in items if item not in wrong]
+
+
+@pytest.fixture
+def here() -> set[str]:
+    """The facts of this machine."""
+    return HERE
+
+
+@pytest.fixture(scope="session")
+def users() -> Iterator[None]:
+    """A member of group dmaheap and a stranger, for the tests of this session."""
+    people.create()
+    yield
+    people.remove()

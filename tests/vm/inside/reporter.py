@@ -1,0 +1,52 @@
+"""pytest plugin: writes what happens as lines of JSON to $MEMD_RESULTS, so that the host knows each result the moment it is there."""
+
+import json
+import os
+
+import pytest
+
+_OUTPUT = os.open(os.environ["MEMD_RESULTS"], os.O_WRONLY | os.O_CLOEXEC)
+_RANK = {"passed": 0, "skipped": 1, "failed": 2}
+_running: dict[str, object] = {}
+
+
+def _send(**line: object) -> None:
+    data = json.dumps(line).encode() + b"\n"
+    while data:
+        data = data[os.write(_OUTPUT, data) :]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Say which results the host has to wait for."""
+    _send(collected=[item.nodeid for item in session.items])
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    """A file that cannot be imported is a failure of its own."""
+    if report.failed:
+        _send(test=report.nodeid, outcome="failed", seconds=0, detail=report.longreprtext)
+
+
+def pytest_runtest_logstart(nodeid: str) -> None:
+    """Name the test that runs: the last such line tells where a machine hung."""
+    _running.update(test=nodeid, outcome="passed", seconds=0.0, detail="")
+    _send(start=nodeid)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Fold set-up, call and tear-down: the worst of them is the outcome."""
+    _running["seconds"] = round(float(str(_running["seconds"])) + report.duration, 2)
+    if _RANK[report.outcome] > _RANK[str(_running["outcome"])]:
+        _running["outcome"] = report.outcome
+        skip = report.longrepr[2] if isinstance(report.longrepr, tuple) else None
+        _running["detail"] = skip or "\n".join([report.longreprtext, report.capstdout, report.capstderr])
+
+
+def pytest_runtest_logfinish() -> None:
+    """Send the folded result."""
+    _send(**_running)
+
+
+def pytest_sessionfinish(exitstatus: int) -> None:
+    """Without this line the run is not complete."""
+    _send(exit=int(exitstatus))

@@ -1,0 +1,83 @@
+"""CMA heaps: reached by `contiguous` on every kernel and by a region's own name, counted by the kernel, and exhausted in order."""
+
+import contextlib
+import subprocess
+import time
+
+import people
+import pytest
+from dmabuf import MiB, cma_free
+
+from memd.client import Buffer, Memd
+from memd.errors import NoMemory
+
+pytestmark = pytest.mark.needs("memd", "heap:reserved")
+
+
+@pytest.mark.parametrize("region", [
+    pytest.param(("contiguous", "reserved"), id="contiguous"),
+    pytest.param(("my_cma", "my_cma"), id="my_cma", marks=pytest.mark.needs("heap:my_cma")),
+])  # fmt: skip
+def test_a_heap_takes_from_its_own_region_until_the_last_close(region: tuple[str, str]) -> None:
+    heap, area = region
+    before = cma_free(area)
+    with Memd() as memd, memd.allocate(heap, 4 * MiB) as buffer:
+        assert before - cma_free(area) == 4 * MiB
+        with buffer.mmap() as memory:
+            buffer.close()
+            assert before - cma_free(area) == 4 * MiB
+            memory[:5] = b"alive"
+        assert cma_free(area) == before
+
+
+@pytest.mark.needs("heap:default_cma_region")
+def test_two_heaps_of_one_area_are_one_object() -> None:
+    with Memd() as memd:
+        names = {heap["name"]: heap["aliases"] for heap in memd.heaps()}
+    assert names["default_cma_region"] == ["reserved"]
+    assert "reserved" not in names
+
+
+def exhaust(memd: Memd, heap: str, held: contextlib.ExitStack) -> None:
+    """Take all that a heap has."""
+    while True:
+        held.enter_context(memd.allocate(heap, 4 * MiB))
+
+
+@pytest.mark.parametrize("heap", ["contiguous", pytest.param("my_cma", marks=pytest.mark.needs("heap:my_cma"))])
+def test_an_exhausted_heap_is_told_to_all_who_care(heap: str) -> None:
+    region = "reserved" if heap == "contiguous" else heap
+    watch = ["gdbus", "monitor", "--system", "-d", "org.memd1"]
+    with subprocess.Popen(watch, stdout=subprocess.PIPE, text=True) as monitor, contextlib.ExitStack() as held:
+        assert monitor.stdout
+        monitor.stdout.readline()  # "Monitoring signals …": from here on it hears
+        with Memd() as memd, pytest.raises(NoMemory):
+            exhaust(memd, heap, held)
+        signal = next(line for line in monitor.stdout if "CmaAllocationFailed" in line)
+        monitor.kill()
+    assert f"'{region}'" in signal
+    assert people.journal(f"MEMD_REGION={region}")
+
+
+def test_what_was_held_is_free_again() -> None:
+    with Memd() as memd:
+        assert list(memd.buffers()) == []
+
+
+def hold(heap: str, size: int) -> Buffer:
+    """A buffer of root's."""
+    with Memd() as memd:
+        return memd.allocate(heap, size)
+
+
+def test_a_killed_memd_loses_no_buffer() -> None:
+    before = cma_free("reserved")
+    with hold("contiguous", 4 * MiB) as buffer, buffer.mmap() as memory:
+        memory[:5] = b"alive"
+        people.output("systemctl", "kill", "-s", "KILL", "memd")
+        time.sleep(2)
+        with Memd() as memd:
+            assert [row["size"] for row in memd.buffers()] == [4 * MiB]
+        assert memory[:5] == b"alive"
+        assert before - cma_free("reserved") == 4 * MiB
+    assert cma_free("reserved") == before

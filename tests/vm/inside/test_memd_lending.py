@@ -1,0 +1,84 @@
+"""The main job: a program without privileges borrows a buffer of a real heap; who may not is refused by name."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import people
+import pytest
+from people import MEMBER, MEMCTL_REFUSED, STRANGER, memctl, output
+
+pytestmark = [pytest.mark.needs("memd", "heap:system"), pytest.mark.usefixtures("users")]
+
+HERE = Path(__file__).parent
+REFERENCE = HERE.parent / "reference"
+MANAGER = ("org.memd1", "/org/memd1", "org.memd1.Manager")
+
+
+def call(user: str, *words: str) -> str:
+    """Call memd by busctl as `user`; the error's text if it is refused."""
+    done = people.run(user, "busctl", "--system", "call", *MANAGER, *words)
+    return "" if done.returncode == 0 else done.stderr
+
+
+def test_a_member_uses_a_buffer_as_the_vendors_page_does() -> None:
+    done = people.run(MEMBER, "memctl", "alloc", "system", "1M", "--", REFERENCE)
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["ok 1048576"]), done.stderr
+
+
+def test_a_member_hands_a_buffer_to_another_process() -> None:
+    done = people.run(MEMBER, sys.executable, HERE / "hand_over.py")
+    assert (done.returncode, done.stdout) == (0, "handed over\n"), done.stderr
+
+
+def test_a_member_cannot_open_the_heap_itself() -> None:
+    assert "Permission denied" in people.run(MEMBER, "cat", "/dev/dma_heap/system").stderr
+
+
+def test_a_stranger_is_refused_by_name() -> None:
+    done = people.run(STRANGER, "memctl", "alloc", "system", "1M", "--", "true")
+    assert done.returncode == MEMCTL_REFUSED, done.stderr
+    error = people.run(
+        STRANGER, "gdbus", "call", "--system", "-d", MANAGER[0], "-o", MANAGER[1], "-m", f"{MANAGER[2]}.Allocate", "system",
+        "uint64 4096", "{}",
+    ).stderr  # fmt: skip
+    assert "org.memd1.Error.NotAllowed" in error
+
+
+@pytest.mark.needs("heap:reserved")
+def test_a_member_of_the_group_gets_the_system_heap_only() -> None:
+    assert people.run(MEMBER, "memctl", "alloc", "contiguous", "1M", "--", "true").returncode == MEMCTL_REFUSED
+
+
+@pytest.mark.parametrize("user", [MEMBER, STRANGER])
+def test_nobody_but_root_owns_the_name(user: str) -> None:
+    bus = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
+    done = people.run(user, "busctl", "--system", "call", *bus, "RequestName", "su", "org.memd1.impostor", "0")
+    assert done.returncode != 0
+    output("systemctl", "stop", "memd")
+    try:
+        done = people.run(user, "busctl", "--system", "call", *bus, "RequestName", "su", "org.memd1", "0")
+    finally:
+        output("systemctl", "start", "memd")
+    assert done.returncode != 0
+    assert "not allowed to own" in done.stderr or "denied" in done.stderr
+
+
+@pytest.mark.parametrize("method", [["Reload", "a{sv}", "0"], ["WriteOff", "ta{sv}", "1", "0"]])
+def test_administrators_methods_are_theirs(method: list[str]) -> None:
+    assert "denied" in call(MEMBER, *method).lower()
+
+
+def test_listings_show_each_caller_his_own() -> None:
+    with subprocess.Popen(
+        people.words(MEMBER, "memctl", "alloc", "system", "3M", "--", "sh", "-c", "echo ready; exec sleep 60"),
+        stdout=subprocess.PIPE, text=True,
+    ) as holder:  # fmt: skip
+        assert holder.stdout
+        while "ready" not in holder.stdout.readline():
+            assert holder.poll() is None
+        assert [row["size"] for row in memctl("buffers") if row["heap"] == "system"] == [3 << 20]
+        assert "3" in people.run(MEMBER, "memctl", "buffers", "--json").stdout
+        assert people.run(STRANGER, "memctl", "buffers", "--json").stdout.strip() == "[]"
+        subprocess.run(["pkill", "-P", str(holder.pid)], check=True)
+    assert memctl("buffers") == []

@@ -1,0 +1,60 @@
+"""Real memory stress: the level goes up, and comes down again, in the journal, on the bus and in the status."""
+
+import json
+import subprocess
+import time
+from pathlib import Path
+
+import people
+import pytest
+from people import memctl, output
+
+pytestmark = pytest.mark.needs("memd", "psi")
+THRASH = Path(__file__).with_name("thrash.py")
+CATALOG = Path("/usr/lib/systemd/catalog/memd.catalog")
+
+
+def level() -> str:
+    """The level that memd judges."""
+    return str(memctl("status")["pressure"]["level"])
+
+
+def wait_for(what: str, seconds: float) -> None:
+    """Until the level is, or is not (`not X`), this."""
+    deadline = time.monotonic() + seconds
+    name = what.removeprefix("not ")
+    while (level() == name) == what.startswith("not "):
+        assert time.monotonic() < deadline, f"level is {level()}, waited for {what}"
+        time.sleep(0.5)
+
+
+@pytest.mark.timeout(150)
+def test_stress_is_seen_told_and_forgotten() -> None:
+    wait_for("none", 60)
+    before = len(people.journal("MEMD_LEVEL=none"))
+    monitor = subprocess.Popen(
+        ["gdbus", "monitor", "--system", "-d", "org.memd1", "-o", "/org/memd1"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        stress = ["systemd-run", "--quiet", "--unit=memd-thrash", "-p", "MemoryMax=32M", "-p", "RuntimeMaxSec=60"]
+        output(*stress, "python3", THRASH, 96 << 20, 50)
+        wait_for("not none", 50)
+    finally:
+        subprocess.run(["systemctl", "stop", "memd-thrash"])
+    wait_for("none", 60)
+    monitor.kill()
+    signals = [line for line in monitor.communicate()[0].splitlines() if "PressureChanged" in line]
+    assert any("'none'" not in line for line in signals)
+    assert "'none'" in signals[-1]
+    assert len(people.journal("MEMD_LEVEL=none")) == before + 1
+
+
+@pytest.mark.timeout(90)
+def test_the_journal_explains_what_it_says() -> None:
+    entries = people.journal("MEMD_LEVEL=none")
+    message = entries[-1]["MESSAGE_ID"]
+    assert f"-- {message}" in CATALOG.read_text()
+    assert [
+        json.loads(line) for line in output("journalctl", "-b", "-o", "json", f"MESSAGE_ID={message}").splitlines()
+    ]
+    assert "-- Subject:" in output("journalctl", "-b", "-x", "-n", "1", f"MESSAGE_ID={message}").replace("░░", "--")

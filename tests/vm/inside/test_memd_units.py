@@ -1,0 +1,81 @@
+"""The package's units under systemd as init: what starts, in what order, what a stopped memd is."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import people
+import pytest
+from people import output
+
+pytestmark = pytest.mark.needs("memd")
+
+
+def show(unit: str, what: str) -> str:
+    """A property of a unit."""
+    return output("systemctl", "show", "-P", what, unit).strip()
+
+
+def moment(unit: str, what: str) -> int:
+    """When a unit reached a state, in microseconds since boot."""
+    return int(show(unit, f"{what}TimestampMonotonic"))
+
+
+def test_both_units_are_enabled_and_active() -> None:
+    for unit in ("memd-swap.service", "memd.service"):
+        assert (show(unit, "UnitFileState"), show(unit, "ActiveState")) == ("enabled", "active"), unit
+
+
+def test_nothing_failed_during_boot() -> None:
+    assert output("systemctl", "--failed", "--plain", "--no-legend").split("\n") == [""]
+
+
+def test_the_boot_order_has_no_cycle() -> None:
+    assert "ordering cycle" not in output("journalctl", "-b", "_PID=1", "--no-pager").lower()
+
+
+def test_swap_is_on_before_the_swap_target() -> None:
+    assert 0 < moment("memd-swap.service", "ActiveEnter") <= moment("swap.target", "ActiveEnter")
+
+
+def test_memd_is_ready_before_sessions_start() -> None:
+    assert 0 < moment("memd.service", "ActiveEnter") <= moment("systemd-user-sessions.service", "ActiveEnter")
+
+
+def test_systemd_finds_no_fault_in_the_units() -> None:
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "memd.service", "memd-swap.service"], capture_output=True, text=True
+    )
+    assert (done.returncode, [line for line in done.stderr.splitlines() if "memd" in line]) == (0, [])
+
+
+def test_memd_has_nothing_to_complain_of() -> None:
+    warnings = [entry["MESSAGE"] for entry in people.journal() if int(entry["PRIORITY"]) <= 4]
+    assert warnings == []
+
+
+def test_the_sandbox_is_rated_two_or_below() -> None:
+    last = output("systemd-analyze", "security", "--no-pager", "memd.service").splitlines()[-1]
+    rated = re.search(r"\d+\.\d", last)
+    assert rated
+    assert float(rated[0]) <= 2.0
+
+
+def test_the_bus_shows_memd_to_everyone(users: None) -> None:
+    done = people.run(people.STRANGER, "busctl", "--system", "tree", "org.memd1", "--list")
+    assert {"/org/memd1", "/org/memd1/heap/system", "/org/memd1/zram/zram0"} <= set(done.stdout.split())
+
+
+def test_a_disabled_memd_is_not_started_by_a_call() -> None:
+    swaps = Path("/proc/swaps").read_text()
+    ping = ["busctl", "--system", "call", "org.memd1", "/org/memd1", "org.freedesktop.DBus.Peer", "Ping"]
+    try:
+        output("systemctl", "disable", "--now", "memd.service")
+        assert subprocess.run(ping, capture_output=True).returncode != 0
+        assert show("memd.service", "ActiveState") == "inactive"
+        assert Path("/proc/swaps").read_text().splitlines()[1].split()[:3] == swaps.splitlines()[1].split()[:3]
+        output("systemctl", "enable", "memd.service")
+        output(*ping)  # and an enabled one is
+    finally:
+        output("systemctl", "enable", "--now", "memd.service")
+    assert show("memd.service", "ActiveState") == "active"

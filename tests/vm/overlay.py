@@ -1,0 +1,50 @@
+"""What is laid on a root file system for a run: kernel modules, the tests, the reference program, and how to start them."""
+
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import kernels
+from say import StepFailed
+
+HERE = Path(__file__).parent
+TESTS = "opt/memd-tests"
+_GNU = {"amd64": "x86_64", "arm64": "aarch64"}
+
+
+def common(directory: Path, arguments: list[str]) -> Path:
+    """The files that every machine has: the guest's units, the tests, pytest's arguments."""
+    shutil.copytree(HERE / "guest", directory, dirs_exist_ok=True)
+    shutil.copytree(HERE / "inside", directory / TESTS / "inside", ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    (directory / TESTS / "args").write_text(shlex.join(arguments))
+    return directory
+
+
+def native(directory: Path, arch: str, built: list[Path]) -> Path:
+    """The files of one architecture: the modules of the kernels `built`, and the reference program."""
+    for kernel in built:
+        shutil.copytree(kernel / "modules/lib", directory / "usr/lib", symlinks=True, dirs_exist_ok=True)
+    compile_programs(directory / TESTS, arch)
+    return directory
+
+
+def compile_programs(directory: Path, arch: str) -> None:
+    """Compile inside/*.c statically, each to a program named by its stem."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for source in (HERE / "inside").glob("*.c"):
+        target = directory / source.stem
+        command = [
+            kernels.compiler(_GNU[arch]),
+            "-static",
+            "-O2",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-o",
+            str(target),
+            str(source),
+        ]
+        done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+        if done.returncode != 0:
+            raise StepFailed(done.stderr)

@@ -1,0 +1,79 @@
+"""Debian root file systems: a cached tarball for each suite and architecture, and a fresh image of it for each run."""
+
+import os
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import apt
+import cache
+from say import StepFailed, step
+
+HERE = Path(__file__).parent
+
+# what memd's package depends on, what a machine needs to be one, and what the tests use
+PACKAGES = (HERE / "config/root-packages").read_text().split()
+
+
+@dataclass(frozen=True, slots=True)
+class Rootfs:
+    """A user space: a suite of Debian for one of its architectures."""
+
+    suite: str
+    arch: str
+
+    @property
+    def name(self) -> str:
+        """As the cache and the messages call it."""
+        return f"{self.suite}-{self.arch}"
+
+
+TRIXIE_AMD64 = Rootfs("trixie", "amd64")
+TRIXIE_ARM64 = Rootfs("trixie", "arm64")
+BOOKWORM_AMD64 = Rootfs("bookworm", "amd64")
+
+
+def ready(rootfs: Rootfs) -> Path:
+    """The tarball of this root file system; built on the first call."""
+    name = f"rootfs-{rootfs.name}-{cache.digest(rootfs.suite, rootfs.arch, *PACKAGES)}"
+    return cache.entry(name, partial(_bootstrap, rootfs)) / "root.tar"
+
+
+def can_run(arch: str) -> None:
+    """Make the host run programs of `arch` (by qemu-user where they are foreign), or StepFailed with what is missing."""
+    if _runs(arch):
+        return
+    if os.geteuid() == 0:  # a container's image has the interpreter's registration, but the file system is not mounted
+        mount = ["mount", "-t", "binfmt_misc", "none", "/proc/sys/fs/binfmt_misc"]
+        for command in (mount, ["update-binfmts", "--enable"]):
+            subprocess.run(command, stderr=subprocess.DEVNULL)
+    if not _runs(arch):
+        msg = f"this machine does not run {arch} programs: as root, mount binfmt_misc and update-binfmts --enable"
+        raise StepFailed(msg)
+
+
+def _runs(arch: str) -> bool:
+    return subprocess.run(["arch-test", arch], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+
+
+def _bootstrap(rootfs: Rootfs, result: Path) -> None:
+    can_run(rootfs.arch)
+    sources = result / "sources.list"
+    sources.write_text(apt.source_list(rootfs.suite))
+    command = ["mmdebstrap", "--variant=minbase", f"--architectures={rootfs.arch}", "--aptopt=Acquire::Languages none"]
+    command += [f"--include={','.join(PACKAGES)}", rootfs.suite, str(result / "root.tar"), str(sources)]
+    env = {**os.environ, "TMPDIR": str(result)}
+    step(f"root file system {rootfs.name}", ["nice", *command], result / "build.log", env)
+
+
+def image(rootfs: Rootfs, overlays: Iterable[Path], package: Path | None, work: Path) -> Path:
+    """A bootable ext4 image in `work`: the root file system, the overlays' files on it, memd's package installed by apt."""
+    result = work / f"{rootfs.name}.img"
+    as_root = [] if os.geteuid() == 0 else ["--map-root-user", "--map-auto"]
+    command = ["unshare", *as_root, "--mount", "--pid", "--fork", "--kill-child", str(HERE / "assemble.sh")]
+    command += [str(ready(rootfs)), str(work / rootfs.name), str(result), str(package or ""), *map(str, overlays)]
+    can_run(rootfs.arch)
+    step(f"image {rootfs.name}", command, work / f"{rootfs.name}.log")
+    return result

@@ -1,0 +1,172 @@
+"""memd on real kernels: `run.py test`, `run.py long`, `run.py shell ARCH`, `run.py board HOST`. See docs/testing-vm.md."""
+
+import argparse
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import apt
+import board
+import boot
+import cache
+import kernels
+import overlay
+import qemu
+import rootfs
+import ssh
+from machines import BY_NAME, MACHINES, Machine
+from report import summary
+from say import StepFailed, say, say_block
+
+CHECKOUT = Path(__file__).parents[2]
+SECONDS = {"test": 200, "long": 1500}  # a machine that takes longer hangs
+
+
+def main() -> int:
+    """Exit status: 0 all passed, 1 a test failed or sent no result, 2 the ground under the tests failed."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that machines and temporary files go with us
+    arguments = _parser().parse_args()
+    work = Path(tempfile.mkdtemp(prefix="run-", dir=cache.root()))
+    try:
+        return int(arguments.do(arguments, work))
+    except (StepFailed, subprocess.CalledProcessError) as error:
+        say_block(f"{error}\n0 passed, 1 failed")
+        return 2
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tests/vm/run.py", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    for name, what in (("test", "boot all machines and run the tests"), ("long", "run the tests that take longer")):
+        command = commands.add_parser(name, help=what)
+        command.add_argument("--machine", action="append", choices=BY_NAME, help="this machine only; may be repeated")
+        command.set_defaults(do=_test, kind=name)
+        _tests_options(command)
+    shell = commands.add_parser("shell", help="a root prompt on a machine's console; poweroff, or Ctrl-A X, ends it")
+    shell.add_argument("machine", metavar="ARCH", choices=BY_NAME, help=", ".join(BY_NAME))
+    shell.set_defaults(do=_shell, kind="test")
+    remote = commands.add_parser("board", help="run the same tests on a real board over ssh")
+    remote.add_argument("host", metavar="HOST", help="as ssh takes it, or emulated:ARCH to try the command itself")
+    remote.add_argument("--ssh", default="ssh", help="the ssh command with its options")
+    remote.set_defaults(do=_board, kind="test")
+    for command in (shell, remote):
+        _tests_options(command)
+    return parser
+
+
+def _tests_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("-k", metavar="EXPRESSION", help="only tests that match, as pytest takes it")
+    package = command.add_mutually_exclusive_group()
+    package.add_argument("--deb", type=Path, help="memd's package; built from this checkout without it")
+    package.add_argument("--without-memd", action="store_true", help="only the tests of the machines themselves")
+
+
+def _pytest_arguments(arguments: argparse.Namespace) -> list[str]:
+    words = ["-m", "long" if arguments.kind == "long" else "not long"]
+    if arguments.k:
+        words += ["-k", arguments.k]
+    return words
+
+
+def _package(arguments: argparse.Namespace, work: Path) -> Path | None:
+    """The package under test: given, or built, or none."""
+    if arguments.without_memd:
+        return None
+    if arguments.deb:
+        return Path(arguments.deb).resolve()
+    (work / "deb").mkdir()
+    say("build memd's package")
+    done = subprocess.run(
+        [CHECKOUT / "packaging/build-deb", work / "deb"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    packages = list((work / "deb").glob("memd_*.deb"))
+    if done.returncode != 0 or len(packages) != 1:
+        msg = f"packaging/build-deb: exit status {done.returncode}, built {packages}\n{done.stdout}"
+        raise StepFailed(msg)
+    return packages[0]
+
+
+def _images(machines: list[Machine], package: Path | None, extra: list[Path], work: Path) -> dict[str, Path]:
+    """An image for each root file system that `machines` need, by its name."""
+    with ThreadPoolExecutor(2) as pool:
+        building = {}
+        for root in dict.fromkeys(machine.root for machine in machines):
+            built = kernels.ready([machine.kernel for machine in machines if machine.root == root])
+            native = overlay.native(work / f"native-{root.name}", root.arch, list(built.values()))
+            building[root.name] = pool.submit(rootfs.image, root, [*extra, native], package, work)
+        return {name: future.result() for name, future in building.items()}
+
+
+def _prepare(machines: list[Machine]) -> dict[str, Path]:
+    """Install and build what is cached: root file systems (they wait for the network) beside the kernels (they don't)."""
+    apt.install_host_packages()
+    with ThreadPoolExecutor(1) as pool:
+        roots = [pool.submit(rootfs.ready, root) for root in dict.fromkeys(machine.root for machine in machines)]
+        built = kernels.ready([machine.kernel for machine in machines])
+        for root in roots:
+            root.result()
+    for name, path in built.items():
+        say(f"kernel {name}: {(path / 'source').read_text()}")
+    return built
+
+
+def _test(arguments: argparse.Namespace, work: Path) -> int:
+    start = time.monotonic()
+    machines = [machine for machine in MACHINES if not arguments.machine or machine.name in arguments.machine]
+    built = _prepare(machines)
+    common = overlay.common(work / "common", _pytest_arguments(arguments))
+    images = _images(machines, _package(arguments, work), [common], work)
+    with ThreadPoolExecutor(2) as pool:
+        running = []
+        for machine in machines:
+            (work / machine.name).mkdir()
+            words = (machine, built[machine.kernel.name], images[machine.root.name], work / machine.name)
+            running.append(pool.submit(boot.run_tests, *words, SECONDS[arguments.kind]))
+        results = [future.result() for future in running]
+    print(summary(results, time.monotonic() - start))
+    return int(any(result.failed for result in results))
+
+
+def _shell(arguments: argparse.Namespace, work: Path) -> int:
+    machine = BY_NAME[arguments.machine]
+    built = _prepare([machine])
+    entry = ssh.access(work)
+    common = overlay.common(work / "common", _pytest_arguments(arguments))
+    images = _images([machine], _package(arguments, work), [common, entry.overlay], work)
+    nic, told = qemu.network(entry.port)
+    words = qemu.command(machine, built[machine.kernel.name], images[machine.root.name], work, f"{told} {ssh.TOLD}")
+    say_block(f"{machine.name}: the tests are in /opt/memd-tests; poweroff, or Ctrl-A X, ends it. Another way in:")
+    say_block(shlex.join([*entry.command, ssh.HOST]))
+    env = {**os.environ, "TMPDIR": str(work)}
+    return subprocess.run([*words, *nic, "-serial", "mon:stdio"], env=env).returncode
+
+
+def _board(arguments: argparse.Namespace, work: Path) -> int:
+    start = time.monotonic()
+    package = _package(arguments, work)
+    words = _pytest_arguments(arguments)
+    kind, _, name = arguments.host.partition(":")
+    if kind == "emulated" and name in BY_NAME:
+        machine = BY_NAME[name]
+        built = _prepare([machine])
+        entry = ssh.access(work)
+        image = _images([machine], None, [entry.overlay], work)[machine.root.name]
+        with ssh.emulated_board(machine, built[machine.kernel.name], image, entry, work):
+            results = board.run_tests(ssh.HOST, entry.command, package, words, work)
+    else:
+        results = board.run_tests(arguments.host, arguments.ssh.split(), package, words, work)
+    print(summary([results], time.monotonic() - start))
+    return int(results.failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
