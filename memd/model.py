@@ -8,6 +8,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
+from memd.early import Finding, ZramSettings
+
 
 class Level(enum.IntEnum):
     """Memory pressure, as PressureChanged tells it; ordered."""
@@ -32,7 +34,8 @@ class HeapKind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Heap:
-    """A heap that is there now. `path`: device node; `region`: the CMA area's name, where known; `device`: the driver that owns the region."""
+    """A heap that is there now. `path`: device node; `region`: the CMA area's name, where known; `device`: the driver
+    that owns the region."""
 
     name: str
     kind: HeapKind
@@ -40,6 +43,25 @@ class Heap:
     aliases: tuple[str, ...] = ()
     region: str | None = None
     device: str | None = None
+
+    @property
+    def area(self) -> str:
+        """What caps, books and workers go by: two heaps of one CMA area are one."""
+        return self.region or self.name
+
+    @property
+    def words(self) -> frozenset[str]:
+        """The heap's name and aliases."""
+        return frozenset((self.name, *self.aliases))
+
+
+@dataclass(frozen=True, slots=True)
+class CmaAreas:
+    """What heaps' names are read by. `default`: the default area's name; `names`: all areas; `owners`: area -> the driver's device node."""
+
+    default: str = "reserved"
+    names: frozenset[str] = frozenset()
+    owners: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +81,11 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One [Allow NAME] section. Empty `users` and `groups` match nobody, `everyone` all; caps None are uncapped by this rule."""
+    """One [Allow NAME] section. Empty `users` and `groups` match nobody, `everyone` all; `heaps` may hold "*".
+
+    Caps None are uncapped by this rule. `max_*`: what each owner may have of the heaps that the rule names; `total_*`: what all who
+    were let in by this rule may have together. `exempt`: lent to at any pressure.
+    """
 
     name: str
     users: frozenset[int] = frozenset()
@@ -70,27 +96,37 @@ class Rule:
     max_bytes: int | None = None
     max_buffers: int | None = None
     max_buffer_size: int | None = None
+    total_bytes: int | None = None
+    total_buffers: int | None = None
+    exempt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """[Lending]: bounds on all lending together, whatever a rule says."""
+    """[Lending]: bounds on all lending together, whatever a rule says. `refuse_at`: the pressure from which nothing is lent to a rule
+    that is not exempt; None: never refused for that."""
 
     max_buffer_size: int
     max_bytes: int
     max_buffers: int
     max_buffers_per_owner: int
     floor: int
+    refuse_at: Level | None = Level.CRITICAL
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What is charged now, reservations included."""
+    """What is charged now, reservations included: all lending; this owner's; this owner's share of the heaps that the deciding rule
+    names; and what all have by that rule."""
 
     total_bytes: int = 0
     total_buffers: int = 0
     owner_bytes: int = 0
     owner_buffers: int = 0
+    share_bytes: int = 0
+    share_buffers: int = 0
+    rule_bytes: int = 0
+    rule_buffers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,24 +144,32 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What admission looks at. CMA numbers are those of the heap's own region, None where the kernel does not tell."""
+    """What admission looks at, less what is promised and not yet taken. CMA numbers are those of the heap's own region, None where the
+    kernel does not tell; `swappable`: what could still be swapped out to make room for a movable page."""
 
     total: int
     available: int
     cma_free: int | None = None
     region_size: int | None = None
     region_available: int | None = None
-    page: int = 4096
+    swappable: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """An admission decision. `error` is a name in memd.errors ("" if allowed); `reason` is one sentence with rule, limit and use."""
+    """An admission decision. `error` is a name in memd.errors ("" if allowed); `reason` is one sentence with rule, limit and use.
+
+    `limit` and `use`: of what refused, else of the tightest cap; bytes, or a count of buffers. `scope`: whose buffers, given back,
+    would change a refusal: "owner", "all" or "" (nobody's).
+    """
 
     allowed: bool
     rule: str
     reason: str
     error: str = ""
+    limit: int = 0
+    use: int = 0
+    scope: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +184,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """A lent buffer in the books. `state`: "lent". `time`: seconds of CLOCK_REALTIME."""
+    """A lent buffer in the books. `state`: "lent". `time`: seconds of CLOCK_REALTIME. `rule`: the one that granted it."""
 
     id: int
     heap: str
@@ -152,6 +196,8 @@ class Buffer:
     time: float
     inode: int
     device: int
+    rule: str = ""
+    area: str = ""
     state: str = "lent"
 
 
@@ -232,9 +278,10 @@ class Event:
 class Config:
     """All of memd.conf and its drop-ins. `findings` non-empty means memd runs degraded and says so."""
 
+    zram: ZramSettings
     rules: tuple[Rule, ...]
     bounds: Bounds
     pressure: PressureSettings
     any_heaps: tuple[str, ...]
     aliases: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    findings: tuple[object, ...] = ()
+    findings: tuple[Finding, ...] = ()

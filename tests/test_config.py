@@ -1,0 +1,172 @@
+"""memd.conf: every wrong thing names file, line, key and what would be right, and costs nothing but itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memd import config, config_zram, ini
+from memd.errors import ConfigError
+from memd.kernel.root import Root
+from memd.model import Config, Level
+
+Put = Callable[[str, str | bytes], None]
+TOTAL = 4 << 30
+
+
+def load(root: Root, put: Put, text: str) -> Config:
+    put("etc/memd/memd.conf", text)
+    return config.load(root, TOTAL)
+
+
+def test_no_file_is_fine(root: Root) -> None:
+    found = config.load(root, TOTAL)
+
+    assert found.findings == ()
+    assert found.zram.priority == 100
+    assert found.bounds.max_bytes == 2 << 30
+
+
+def test_values(root: Root, put: Put) -> None:
+    found = load(
+        root,
+        put,
+        "[Zram]\nSize=ram / 2\nAlgorithms=lz4 lzo\nPriority=5\nDiscard=no\n"
+        "[Allow camera]\nUser=0\nGroup=0 44\nHeaps=system my_cma\nMaxBytes=10%\nMaxBuffers=7\n"
+        "[Lending]\nFloor=100M\n[Pressure]\nLow=some 50ms 2s\nRelief=6s\n[Heaps]\nAny=my_cma system\n"
+        "[Heap my_cma]\nAliases=camera video\n",
+    )
+
+    assert found.findings == ()
+    assert found.zram.size == "ram / 2"
+    assert found.zram.algorithms == ("lz4", "lzo")
+    rule = found.rules[-1]
+    assert (rule.name, rule.users, rule.groups, rule.max_bytes) == ("camera", {0}, {0, 44}, TOTAL // 10)
+    assert found.bounds.floor == 100 << 20
+    assert found.pressure.triggers[0].window == 2.0
+    assert found.any_heaps == ("my_cma", "system")
+    assert found.aliases == {"my_cma": ("camera", "video")}
+
+
+WRONG = [
+    ("[Zram]\nSise=1G\n", 2, "Zram", "Sise", "knows Enabled, Size"),
+    ("[Zram]\n\nSize=512\n", 3, "Zram", "Size", "512M"),
+    ("[Zram]\nPriority=40000\n", 2, "Zram", "Priority", "32767"),
+    ("[Zram]\nPriority=x\n", 2, "Zram", "Priority", "-1"),
+    ("[Zram]\nDiscard=maybe\n", 2, "Zram", "Discard", "neither yes nor no"),
+    ("[Zram]\nAlgorithms=../x\n", 2, "Zram", "Algorithms", "no name of an algorithm"),
+    ("[Sram]\nSize=1G\n", 1, "Sram", "", "[Zram]"),
+    ("[Sram]\n", 1, "Sram", "", "[Zram]"),
+    ("[Allow]\nUser=0\n", 1, "Allow", "", "[Allow NAME]"),
+    ("Size=1G\n", 1, "", "", "before any [Section]"),
+    ("[Zram\n", 1, "", "", "write it like [Zram]"),
+    ("[Zram]\nSize\n", 2, "", "", "no Key=value"),
+    ("[Allow a]\nUser=nobody-of-that-name\n", 2, "Allow a", "User", "there is no user"),
+    ("[Allow a]\nMaxBytes=512\n", 2, "Allow a", "MaxBytes", "512M"),
+    ("[Allow a]\nMaxBytes=120%\n", 2, "Allow a", "MaxBytes", "100%"),
+    ("[Allow a]\nHeaps=../x\n", 2, "Allow a", "Heaps", "name of a heap"),
+    ("[Allow a]\nMaxBuffers=0\n", 2, "Allow a", "MaxBuffers", "from 1"),
+    ("[Pressure]\nLow=some 100\n", 2, "Pressure", "Low", "some 100ms 1s"),
+    ("[Pressure]\nLow=some 100 1s\n", 2, "Pressure", "Low", "unit of time"),
+    ("[Pressure]\nCritical=full 100ms 11s\n", 2, "Pressure", "Critical", "500ms to 10s"),
+    ("[Pressure]\nRelief=600ms\n", 2, "Pressure", "Relief", "not longer"),
+    ("[Lending]\nFloor=-1M\n", 2, "Lending", "Floor", "512M"),
+    ("[Zram]\nSize=1G\x1b[31m\n", 2, "", "", "printable"),
+]
+
+
+@pytest.mark.parametrize(("text", "line", "section", "key", "word"), WRONG)
+def test_wrong_names_the_place_and_what_is_right(
+    root: Root, put: Put, text: str, line: int, section: str, key: str, word: str
+) -> None:
+    (finding,) = load(root, put, text).findings
+
+    assert (finding.file, finding.line) == (root.path("etc/memd/memd.conf"), line)
+    assert (finding.section, finding.key) == (section, key)
+    assert word in finding.message
+    with pytest.raises(ConfigError, match=f"memd.conf:{line}"):
+        config.check(root, TOTAL)
+
+
+def test_a_typo_never_costs_the_device_its_swap(root: Root, put: Put) -> None:
+    put("etc/memd/memd.conf", "[Zram]\nSise=1G\nSize=lots\nPriority=7\n")
+
+    settings, findings = config_zram.settings(ini.read(root))
+
+    assert settings.enabled
+    assert settings.size is None  # the default curve
+    assert settings.priority == 7
+    assert len(findings) == 2
+
+
+def test_a_wrong_value_closes_its_rule_and_no_other(root: Root, put: Put) -> None:
+    found = load(root, put, "[Allow a]\nUser=0\nHeaps=system\nMaxBytes=many\n[Allow b]\nUser=0\nHeaps=system\n")
+
+    assert [rule.name for rule in found.rules if rule.name in "ab"] == ["b"]
+
+
+def test_dropins_override_key_by_key_and_empty_resets(root: Root, put: Put) -> None:
+    put("usr/lib/memd/memd.conf", "[Zram]\nSize=1G\nPriority=5\n")
+    put("usr/lib/memd/memd.conf.d/10-a.conf", "[Zram]\nSize=2G\n")
+    put("run/memd/memd.conf.d/20-b.conf", "[Zram]\nPriority=\n")
+    put("etc/memd/memd.conf.d/10-a.conf", "[Zram]\nSize=3G\n")  # hides the vendor's file of that name
+    put("etc/memd/memd.conf.d/readme", "nonsense")
+
+    found = config.load(root, TOTAL)
+
+    assert (found.zram.size, found.zram.priority) == ("3G", 100)
+
+
+def test_etc_hides_the_vendors_main_file(root: Root, put: Put) -> None:
+    put("usr/lib/memd/memd.conf", "[Zram]\nSize=1G\n")
+    put("etc/memd/memd.conf", "[Zram]\nPriority=5\n")
+
+    assert config.load(root, TOTAL).zram.size is None
+
+
+def test_the_builtin_rule_can_be_closed(root: Root, put: Put) -> None:
+    found = load(root, put, "[Allow dmaheap]\nHeaps=\nGroup=\n")
+
+    assert all(not rule.heaps for rule in found.rules if rule.name == "dmaheap")
+
+
+def test_a_named_file_that_is_not_there_is_told(root: Root) -> None:
+    (finding,) = config.load(root, TOTAL, root.path("nowhere.conf")).findings
+
+    assert "no such file" in finding.message
+
+
+def test_a_directory_or_unreadable_file_is_told(root: Root, put: Put) -> None:
+    put("etc/memd/memd.conf/inside", "")
+
+    (finding,) = config.load(root, TOTAL).findings
+
+    assert "cannot be read" in finding.message
+
+
+def test_a_named_file_has_dropins_beside_it(root: Root, put: Put) -> None:
+    put("my.conf", "[Zram]\nPriority=1\n")
+    put("my.conf.d/x.conf", "[Zram]\nPriority=2\n")
+
+    assert config.load(root, TOTAL, root.path("my.conf")).zram.priority == 2
+
+
+def test_a_wrong_trigger_keeps_the_default_for_that_level(root: Root, put: Put) -> None:
+    found = load(root, put, "[Pressure]\nLow=nonsense\n")
+
+    assert [trigger.level for trigger in found.pressure.triggers] == [Level.LOW, Level.MEDIUM, Level.CRITICAL]
+
+
+@given(
+    st.text(max_size=300)
+    | st.lists(st.sampled_from(["[Zram]", "[Allow x]", "Size=", "=", "User=0", "Heaps=%", "\0"])).map("\n".join)
+)
+def test_no_text_breaks_it(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    file = tmp_path_factory.mktemp("conf") / "memd.conf"
+    file.write_bytes(text.encode("utf-8", "surrogateescape" if os.name else "strict"))
+
+    assert config.load(Root("/nowhere"), TOTAL, str(file)).zram.priority in range(-1, 32768)
