@@ -1,0 +1,129 @@
+"""What GetStatus, ListBuffers and the rest give, for type checkers only: nothing imports this at run time.
+
+Sizes in bytes, times in seconds. A key of a `total=False` class is absent where the machine does not tell; never 0 instead.
+This is also what `memctl --json` prints.
+"""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+
+class _MemoryKnown(TypedDict):
+    total: int
+    available: int
+    free: int
+
+
+class MemoryFacts(_MemoryKnown, total=False):
+    swap_total: int
+    swap_free: int
+    cma_total: int
+    cma_free: int
+
+
+class _ZramKnown(TypedDict):
+    device: str
+    disksize: int
+    algorithm: str
+    original: int
+    compressed: int
+    mem_used: int
+    mem_limit: int
+    mem_used_max: int
+    same_pages: int
+
+
+class ZramFacts(_ZramKnown, total=False):
+    """`original`: bytes of pages stored, `compressed`: their bytes after, `mem_used`: RAM that it really costs, overhead included."""
+
+    priority: int
+    swap_used: int
+    huge_pages: int
+
+
+class SwapFacts(TypedDict):
+    path: str
+    kind: str
+    size: int
+    used: int
+    priority: int
+
+
+class FillFacts(TypedDict):
+    """All swap together; `cost`: RAM that zram holds for its part; `free`: what can still be swapped out; `fraction`: 0..1."""
+
+    size: int
+    used: int
+    cost: int
+    free: int
+    fraction: float
+
+
+class _CmaKnown(TypedDict):
+    name: str
+
+
+class CmaFacts(_CmaKnown, total=False):
+    size: int
+    available: int
+    alloc_success: int
+    alloc_fail: int
+
+
+class _HeapKnown(TypedDict):
+    name: str
+    kind: str
+    simulated: bool
+    aliases: list[str]
+    lent_bytes: int
+    lent_buffers: int
+
+
+class HeapFacts(_HeapKnown, total=False):
+    region: str
+    device: str
+
+
+class PressureFacts(TypedDict, total=False):
+    """`since`: seconds in this level; averages in percent of the last 10 and 60 seconds."""
+
+    level: str
+    since: float
+    mode: str
+    some_avg10: float
+    some_avg60: float
+    full_avg10: float
+    full_avg60: float
+
+
+class Status(TypedDict):
+    version: str
+    pid: int
+    uptime: float
+    simulated: bool
+    degraded: list[str]
+    missing: list[str]
+    memory: MemoryFacts
+    zram_state: str
+    zram_reason: str
+    zram: list[ZramFacts]
+    swap: list[SwapFacts]
+    swap_fill: FillFacts
+    cma: list[CmaFacts]
+    heaps: list[HeapFacts]
+    pressure: PressureFacts
+
+
+class BufferFacts(TypedDict):
+    """One lent buffer; `name`: its label; `time`: when it was lent, seconds of CLOCK_REALTIME."""
+
+    id: int
+    heap: str
+    size: int
+    state: str
+    uid: int
+    pid: int
+    owner: str
+    name: str
+    time: float
