@@ -104,6 +104,13 @@ def _trigger(level: Level) -> Callable[[str], Trigger]:
     return parse
 
 
+def _refuse_at(text: str) -> Level | None:
+    levels = {"low": Level.LOW, "medium": Level.MEDIUM, "critical": Level.CRITICAL, "never": None}
+    if text not in levels:
+        raise MemdError(f"{text!r} is no pressure level; write low, medium, critical or never")
+    return levels[text]
+
+
 def _relief(text: str) -> float:
     seconds = units.parse_seconds(text)
     if not 0.5 < seconds <= 600:
@@ -121,6 +128,9 @@ def _rule_keys(total: int) -> dict[str, Key]:
         "MaxBytes": Key("max_bytes", _of(total)),
         "MaxBuffers": Key("max_buffers", _count),
         "MaxBufferSize": Key("max_buffer_size", _of(total)),
+        "TotalBytes": Key("total_bytes", _of(total)),
+        "TotalBuffers": Key("total_buffers", _count),
+        "ExemptFromPressure": Key("exempt", config_zram.boolean),
     }
 
 
@@ -131,6 +141,7 @@ def _lending_keys(total: int) -> dict[str, Key]:
         "MaxBuffersPerOwner": Key("max_buffers_per_owner", _count),
         "MaxBufferSize": Key("max_buffer_size", _of(total)),
         "Floor": Key("floor", _of(total)),
+        "RefuseAt": Key("refuse_at", _refuse_at),
     }
 
 

@@ -75,6 +75,8 @@ WRONG = [
     ("[Pressure]\nCritical=full 100ms 11s\n", 2, "Pressure", "Critical", "500ms to 10s"),
     ("[Pressure]\nRelief=600ms\n", 2, "Pressure", "Relief", "not longer"),
     ("[Lending]\nFloor=-1M\n", 2, "Lending", "Floor", "512M"),
+    ("[Lending]\nRefuseAt=high\n", 2, "Lending", "RefuseAt", "critical or never"),
+    ("[Allow a]\nExemptFromPressure=2\n", 2, "Allow a", "ExemptFromPressure", "neither yes nor no"),
     ("[Zram]\nSize=1G\x1b[31m\n", 2, "", "", "printable"),
 ]
 
