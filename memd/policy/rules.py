@@ -1,0 +1,40 @@
+"""Which [Allow NAME] rule decides for a caller and a heap.
+
+Only rules that name the heap are asked. The most specific one wins (a rule for the user, then for a group, then for everyone), then
+the higher `Priority=`, then the name in alphabetical order: so a drop-in can say more without knowing what others said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from memd.model import Caller, Heap, Rule
+
+EVERY_HEAP = "*"
+# Root may, whatever the configuration says; a rule that names root and the heap stands before it, with its caps.
+ROOT = Rule(name="root", users=frozenset({0}), heaps=frozenset({EVERY_HEAP}))
+EVERYONE, GROUP, USER = 1, 2, 3
+
+
+def deciding(rules: Iterable[Rule], caller: Caller, heap: Heap) -> Rule | None:
+    """The rule that decides; None if no rule lets this caller use this heap."""
+    matching = [rule for rule in rules if covers(rule, heap) and specificity(rule, caller)]
+    if matching:
+        return min(matching, key=lambda rule: (-specificity(rule, caller), -rule.priority, rule.name))
+    return ROOT if caller.is_admin else None
+
+
+def covers(rule: Rule, heap: Heap) -> bool:
+    """A region that belongs to a driver is reached by a rule that says its very name."""
+    if heap.device is not None:
+        return heap.name in rule.heaps
+    return EVERY_HEAP in rule.heaps or not rule.heaps.isdisjoint(heap.words)
+
+
+def specificity(rule: Rule, caller: Caller) -> int:
+    """0: the rule does not match the caller."""
+    if caller.uid in rule.users:
+        return USER
+    if not caller.gids.isdisjoint(rule.groups):
+        return GROUP
+    return EVERYONE if rule.everyone else 0

@@ -1,0 +1,125 @@
+"""Which rule decides: the most specific, then the higher priority, then the name."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memd.model import Caller, Heap, HeapKind, Rule
+from memd.policy import rules
+
+SYSTEM = Heap("system", HeapKind.SYSTEM, "/dev/dma_heap/system")
+CMA = Heap("default_cma_region", HeapKind.CMA, aliases=("reserved", "contiguous"), region="reserved")
+ADSP = Heap("adsp", HeapKind.CMA, region="adsp", device="soc/fastrpc", aliases=("dsp",))
+GROUP, CAMERA, EXTRA = 44, 1000, 7
+CALLER = Caller(":1.5", CAMERA, frozenset({CAMERA, GROUP}), 4321, "uid:1000")
+ROOT = Caller(":1.6", 0, frozenset({0}), 1, "uid:0")
+
+
+def rule(name: str, heaps: str = "system", **values: object) -> Rule:
+    return Rule(name=name, heaps=frozenset(heaps.split()), **values)  # type: ignore[arg-type]
+
+
+USER_RULE = rule("user", users=frozenset({CAMERA}))
+GROUP_RULE = rule("group", groups=frozenset({GROUP}))
+ALL_RULE = rule("all", everyone=True)
+
+
+@pytest.mark.parametrize(
+    ("given_rules", "wins"),
+    [
+        ((), None),
+        ((ALL_RULE, GROUP_RULE, USER_RULE), "user"),
+        ((ALL_RULE, GROUP_RULE), "group"),
+        ((ALL_RULE,), "all"),
+        ((GROUP_RULE, rule("all", everyone=True, priority=9)), "group"),
+        ((rule("b", everyone=True), rule("a", everyone=True)), "a"),
+        ((rule("a", everyone=True), rule("b", everyone=True, priority=1)), "b"),
+        ((rule("a", everyone=True, priority=-1), rule("b", everyone=True)), "b"),
+        ((rule("other", users=frozenset({1})), rule("others", groups=frozenset({EXTRA}))), None),
+        ((rule("nobody"),), None),
+        ((rule("user", "udmabuf", users=frozenset({CAMERA})), ALL_RULE), "all"),
+    ],
+)
+def test_who_wins(given_rules: tuple[Rule, ...], wins: str | None) -> None:
+    decided = rules.deciding(given_rules, CALLER, SYSTEM)
+
+    assert (decided and decided.name) == wins
+
+
+@pytest.mark.parametrize(
+    ("heaps", "heap", "covered"),
+    [
+        ("system", SYSTEM, True),
+        ("system", CMA, False),
+        ("reserved", CMA, True),
+        ("contiguous", CMA, True),
+        ("*", CMA, True),
+        ("", SYSTEM, False),
+        ("adsp", ADSP, True),
+        ("dsp", ADSP, False),
+        ("*", ADSP, False),
+    ],
+)
+def test_a_rule_names_heaps_by_name_or_alias_and_a_drivers_region_by_its_name_only(
+    heaps: str, heap: Heap, *, covered: bool
+) -> None:
+    assert rules.covers(rule("one", heaps), heap) is covered
+
+
+@pytest.mark.parametrize("heap", [SYSTEM, CMA, ADSP])
+def test_root_may(heap: Heap) -> None:
+    assert rules.deciding((), ROOT, heap) is rules.ROOT
+
+
+def test_a_rule_for_root_goes_before_that() -> None:
+    capped = rule("capped", users=frozenset({0}), max_bytes=1)
+
+    assert rules.deciding((capped,), ROOT, SYSTEM) is capped
+    assert rules.deciding((capped,), ROOT, CMA) is rules.ROOT
+
+
+def test_a_uid_without_groups_matches_no_group_rule() -> None:
+    stranger = Caller(":1.7", 231072, frozenset(), 5, "uid:231072")
+
+    assert rules.deciding((GROUP_RULE, USER_RULE), stranger, SYSTEM) is None
+
+
+RULES = st.lists(
+    st.builds(
+        Rule,
+        name=st.sampled_from("abcdef"),
+        users=st.frozensets(st.sampled_from([CAMERA, 1])),
+        groups=st.frozensets(st.sampled_from([GROUP, EXTRA])),
+        everyone=st.booleans(),
+        heaps=st.frozensets(st.sampled_from(["system", "udmabuf", "*"])),
+        priority=st.integers(-2, 2),
+    ),
+    max_size=6,
+    unique_by=lambda one: one.name,
+)
+
+
+@given(RULES, st.randoms())
+def test_the_order_of_rules_says_nothing(given_rules: list[Rule], random: object) -> None:
+    shuffled = list(given_rules)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+
+    assert rules.deciding(shuffled, CALLER, SYSTEM) == rules.deciding(given_rules, CALLER, SYSTEM)
+
+
+@given(RULES)
+def test_who_decides_matches_and_names_the_heap(given_rules: list[Rule]) -> None:
+    decided = rules.deciding(given_rules, CALLER, SYSTEM)
+
+    if decided:
+        assert rules.covers(decided, SYSTEM)
+        assert rules.specificity(decided, CALLER)
+        assert all(
+            rules.specificity(one, CALLER) <= rules.specificity(decided, CALLER)
+            for one in given_rules
+            if rules.covers(one, SYSTEM)
+        )
+    else:
+        assert not [one for one in given_rules if rules.covers(one, SYSTEM) and rules.specificity(one, CALLER)]
