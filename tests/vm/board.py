@@ -15,7 +15,7 @@ _RUN = """
 set -eu
 cd "$1/inside"
 shift
-exec 3>&1 1>&2
+exec 3>&1 >/dev/null
 MEMD_RESULTS=/proc/self/fd/3 MEMD_MACHINE=board exec python3 -m pytest -p reporter -p no:cacheprovider . "$@"
 """
 

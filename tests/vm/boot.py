@@ -1,8 +1,11 @@
 """Boot a machine, follow its results, and end it: by itself, or by force when its time is up."""
 
+import contextlib
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import cache
@@ -11,30 +14,64 @@ from machines import Machine
 from report import Results
 from say import say, say_block, tail
 
+CUTS = (4, 7, 10, 13, 16, 20, 25, 30)
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-def run_tests(machine: Machine, kernel: Path, image: Path, work: Path, limit: float) -> Results:
-    """Boot `machine`, run its tests, and return every result; `limit` seconds, then it is killed and its log is shown."""
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One machine to run tests on: a name for the reader, where its parts are, the seconds it may take."""
+
+    title: str
+    machine: Machine
+    kernel: Path
+    image: Path
+    work: Path
+    limit: float
+    long: bool = False
+    power_cuts: bool = False
+
+    def run(self) -> Results:
+        """Boot, run the tests, and return every result."""
+        self.work.mkdir()
+        if not self.power_cuts:
+            return _run(self, self.image)
+        disk = self.work / "disk.img"  # one that remembers
+        subprocess.run(["cp", "--sparse=always", "--reflink=auto", self.image, disk], check=True)
+        for seconds in CUTS:
+            say(f"{self.title}: power for {seconds} s")
+            with _booted(self, disk):
+                time.sleep(seconds)
+        return _run(self, disk)
+
+
+def _run(trial: Trial, image: Path) -> Results:
     start = time.monotonic()
-    words = qemu.command(machine, kernel, image, work, "systemd.wants=memd-test.service")
-    words += [*qemu.ports(work), "-nic", "none"]
-    results = Results(machine.name)
-    say(f"boot {machine.name}")
-    with (work / "qemu").open("w") as log:
-        env = {"PATH": _PATH, "TMPDIR": str(work)}  # snapshot=on writes to TMPDIR
-        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env)
-        try:
-            end = _follow(process, work / "results", results, start + limit)
-        finally:
-            process.kill()
-            process.wait()
+    results = Results(trial.title)
+    say(f"boot {trial.title}")
+    with _booted(trial, image) as process:
+        end = _follow(process, trial.work / "results", results, start + trial.limit)
     results.close(end)
-    say(f"{machine.name}: {end} after {time.monotonic() - start:.0f} s")
+    say(f"{trial.title}: {end} after {time.monotonic() - start:.0f} s")
     if results.failed:
-        _keep_logs(machine, work)
+        _keep_logs(trial)
     return results
 
 
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+@contextlib.contextmanager
+def _booted(trial: Trial, image: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The machine's process, ended by force at the end of the block."""
+    told = f"systemd.wants=memd-test.service memd.tests={'long' if trial.long else 'short'}"
+    words = qemu.command(trial.machine, trial.kernel, image, trial.work, told, keep=trial.power_cuts)
+    words += [*qemu.ports(trial.work), "-nic", "none"]
+    env = {"PATH": _PATH, "TMPDIR": str(trial.work)}  # snapshot=on writes to TMPDIR
+    with (trial.work / "qemu").open("w") as log:
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
 
 
 def _follow(process: subprocess.Popen[bytes], port: Path, results: Results, deadline: float) -> str:
@@ -64,13 +101,13 @@ def _read(path: Path, offset: int) -> bytes:
         return b""
 
 
-def _keep_logs(machine: Machine, work: Path) -> None:
-    directory = cache.root() / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{machine.name}"
+def _keep_logs(trial: Trial) -> None:
+    directory = cache.root() / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{trial.title.replace(' ', '-')}"
     directory.mkdir(parents=True, exist_ok=True)
     for name in ("serial", "journal", "results", "qemu"):
-        if (work / name).exists():
-            shutil.copy(work / name, directory / name)
+        if (trial.work / name).exists():
+            shutil.copy(trial.work / name, directory / name)
     for name in ("qemu", "serial", "journal"):
-        say_block(f"--- {machine.name}: end of {name} ({directory / name})\n{tail(directory / name)}")
+        say_block(f"--- {trial.title}: end of {name} ({directory / name})\n{tail(directory / name)}")
     for old in sorted((cache.root() / "logs").iterdir())[:-20]:
         shutil.rmtree(old, ignore_errors=True)

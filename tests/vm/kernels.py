@@ -11,7 +11,7 @@ from pathlib import Path
 
 import apt
 import cache
-from say import step
+from say import StepFailed, step
 
 CONFIG = Path(__file__).parent / "config"
 PREFIX = "linux-source"
@@ -38,10 +38,10 @@ class Kernel:
 
 NEW = Series("new", (7, 2), ("trixie-backports", "forky", "sid"))
 OLD = Series("old", (6, 1), ("bookworm",))
-X86_64 = Kernel("x86_64", "x86_64", NEW, ("common", "x86_64"))
-ARM64 = Kernel("arm64", "arm64", NEW, ("common", "arm64"))
-ARM64_THP = Kernel("arm64-thp", "arm64", NEW, ("common", "arm64", "thp"))
-X86_64_OLD = Kernel("x86_64-6.1", "x86_64", OLD, ("common", "x86_64", "6.1"))
+X86_64 = Kernel("x86_64", "x86_64", NEW, ("common", "new", "x86_64"))
+ARM64 = Kernel("arm64", "arm64", NEW, ("common", "new", "arm64"))
+ARM64_THP = Kernel("arm64-thp", "arm64", NEW, ("common", "new", "arm64", "thp"))
+X86_64_OLD = Kernel("x86_64-6.1", "x86_64", OLD, ("common", "6.1", "x86_64"))
 
 _MAKE = {
     "x86_64": ["ARCH=x86_64"],
@@ -67,8 +67,13 @@ def _record(series: Series) -> Path:
 def _path(kernel: Kernel) -> Path:
     record = _record(kernel.series)
     source = record.read_text() if record.exists() else ""
-    fragments = [(CONFIG / f"{name}.config").read_text() for name in kernel.fragments]
-    return cache.root() / f"kernel-{kernel.name}-{cache.digest(source, kernel.arch, *fragments)}"
+    return cache.root() / f"kernel-{kernel.name}-{cache.digest(source, kernel.arch, *_wanted(kernel))}"
+
+
+def _wanted(kernel: Kernel) -> list[str]:
+    """The lines of all fragments: the last word on each symbol, in an order that does not depend on the files."""
+    lines = [line for name in kernel.fragments for line in (CONFIG / f"{name}.config").read_text().splitlines()]
+    return sorted({line.split("=")[0]: line for line in lines if line.startswith("CONFIG_")}.values())
 
 
 def _build_series(series: Series, kernels: list[Kernel]) -> None:
@@ -109,12 +114,22 @@ def _build(kernel: Kernel, tree: Path, objects: Path, result: Path) -> None:
     configure = ["scripts/kconfig/merge_config.sh", "-n", "-O", str(objects), *fragments]
     title = f"kernel {kernel.name} from {_record(kernel.series).read_text()}"
     step(f"{title}: configure", configure, log, env, tree)
+    _check(kernel, objects / ".config")
     step(f"{title}: build", ["nice", *make, _IMAGE[kernel.arch], "modules"], log, env, tree)
     install = ["modules_install", f"INSTALL_MOD_PATH={result}/modules", "INSTALL_MOD_STRIP=1"]
     step(f"{title}: install", [*make, *install], log, env, tree)
     shutil.copy(objects / f"arch/{kernel.arch.removesuffix('_64')}/boot/{_IMAGE[kernel.arch]}", result / "vmlinuz")
     shutil.copy(objects / ".config", result / "config")
     (result / "source").write_text(_record(kernel.series).read_text())
+
+
+def _check(kernel: Kernel, config: Path) -> None:
+    """A symbol may be gone from a newer source, or need another one: known now, it is not a machine that boots oddly."""
+    got = set(config.read_text().splitlines())
+    lost = [line for line in _wanted(kernel) if line not in got and not line.endswith("=n")]
+    if lost:
+        msg = f"kernel {kernel.name}: these are not in the configuration that its source makes: {' '.join(lost)}"
+        raise StepFailed(msg)
 
 
 def compiler(machine: str) -> str:

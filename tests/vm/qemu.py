@@ -14,10 +14,17 @@ _MODEL = {
 _CONSOLE = {"x86_64": "ttyS0", "arm64": "ttyAMA0"}
 
 
-def command(machine: Machine, kernel: Path, image: Path, work: Path, append: str = "") -> list[str]:
-    """The machine's command without console, ports and network. What it writes to the image is lost at its end."""
+def command(
+    machine: Machine, kernel: Path, image: Path, work: Path, append: str = "", *, keep: bool = False
+) -> list[str]:
+    """The machine's command without console, ports and network. What it writes is lost at its end, unless `keep`."""
     words = ["setpriv", "--pdeathsig", "KILL", *_MODEL[machine.kernel.arch], *_TCG, "-m", str(machine.memory)]
-    words += ["-kernel", str(kernel / "vmlinuz"), "-drive", f"file={image},if=virtio,format=raw,snapshot=on"]
+    words += [
+        "-kernel",
+        str(kernel / "vmlinuz"),
+        "-drive",
+        f"file={image},if=virtio,format=raw,snapshot={'off' if keep else 'on'}",
+    ]
     if machine.board:
         words += ["-dtb", str(_seed_dtb(machine, work))]
     console = f"console={_CONSOLE[machine.kernel.arch]} root=/dev/vda rw panic=-1 net.ifnames=0"

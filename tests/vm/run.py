@@ -14,19 +14,18 @@ from pathlib import Path
 
 import apt
 import board
-import boot
 import cache
 import kernels
 import overlay
 import qemu
 import rootfs
 import ssh
+from boot import Trial
 from machines import BY_NAME, MACHINES, Machine
 from report import summary
 from say import StepFailed, say, say_block
 
 CHECKOUT = Path(__file__).parents[2]
-SECONDS = {"test": 200, "long": 1500}  # a machine that takes longer hangs
 
 
 def main() -> int:
@@ -46,18 +45,24 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tests/vm/run.py", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    for name, what in (("test", "boot all machines and run the tests"), ("long", "run the tests that take longer")):
+    for name, seconds, what in (
+        ("test", 200, "boot all machines and run the tests"),
+        ("long", 1500, "run the tests that take longer, and those of one machine after power cuts"),
+    ):
         command = commands.add_parser(name, help=what)
         command.add_argument("--machine", action="append", choices=BY_NAME, help="this machine only; may be repeated")
+        command.add_argument(
+            "--limit", type=float, default=seconds, help="seconds that a machine may take (%(default)s)"
+        )
         command.set_defaults(do=_test, kind=name)
         _tests_options(command)
     shell = commands.add_parser("shell", help="a root prompt on a machine's console; poweroff, or Ctrl-A X, ends it")
     shell.add_argument("machine", metavar="ARCH", choices=BY_NAME, help=", ".join(BY_NAME))
-    shell.set_defaults(do=_shell, kind="test")
+    shell.set_defaults(do=_shell)
     remote = commands.add_parser("board", help="run the same tests on a real board over ssh")
     remote.add_argument("host", metavar="HOST", help="as ssh takes it, or emulated:ARCH to try the command itself")
     remote.add_argument("--ssh", default="ssh", help="the ssh command with its options")
-    remote.set_defaults(do=_board, kind="test")
+    remote.set_defaults(do=_board)
     for command in (shell, remote):
         _tests_options(command)
     return parser
@@ -71,10 +76,8 @@ def _tests_options(command: argparse.ArgumentParser) -> None:
 
 
 def _pytest_arguments(arguments: argparse.Namespace) -> list[str]:
-    words = ["-m", "long" if arguments.kind == "long" else "not long"]
-    if arguments.k:
-        words += ["-k", arguments.k]
-    return words
+    words = ["--without-memd"] if arguments.without_memd else []
+    return words + (["-k", arguments.k] if arguments.k else [])
 
 
 def _package(arguments: argparse.Namespace, work: Path) -> Path | None:
@@ -125,13 +128,16 @@ def _test(arguments: argparse.Namespace, work: Path) -> int:
     built = _prepare(machines)
     common = overlay.common(work / "common", _pytest_arguments(arguments))
     images = _images(machines, _package(arguments, work), [common], work)
+    long = arguments.kind == "long"
+    trials = []
+    for machine in machines:
+        parts = (machine, built[machine.kernel.name], images[machine.root.name])
+        trials.append(Trial(machine.name, *parts, work / machine.name, arguments.limit, long))
+        if long and machine is BY_NAME["x86_64"]:
+            title = f"{machine.name} after power cuts"
+            trials.append(Trial(title, *parts, work / "cuts", arguments.limit, power_cuts=True))
     with ThreadPoolExecutor(2) as pool:
-        running = []
-        for machine in machines:
-            (work / machine.name).mkdir()
-            words = (machine, built[machine.kernel.name], images[machine.root.name], work / machine.name)
-            running.append(pool.submit(boot.run_tests, *words, SECONDS[arguments.kind]))
-        results = [future.result() for future in running]
+        results = list(pool.map(Trial.run, trials))
     print(summary(results, time.monotonic() - start))
     return int(any(result.failed for result in results))
 
@@ -153,7 +159,7 @@ def _shell(arguments: argparse.Namespace, work: Path) -> int:
 def _board(arguments: argparse.Namespace, work: Path) -> int:
     start = time.monotonic()
     package = _package(arguments, work)
-    words = _pytest_arguments(arguments)
+    words = ["-m", "not long", *_pytest_arguments(arguments)]
     kind, _, name = arguments.host.partition(":")
     if kind == "emulated" and name in BY_NAME:
         machine = BY_NAME[name]

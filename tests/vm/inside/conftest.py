@@ -2,12 +2,23 @@
 the machine has; on a real board it is skipped, with what is missing as the reason."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import facts
 import people
 import pytest
 
 HERE = facts.read()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What run.py may pass on."""
+    parser.addoption("--without-memd", action="store_true", help="only the tests of the machine itself")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """memd's tests import memd, which need not be there without it."""
+    return True if config.getoption("without_memd") and collection_path.name.startswith("test_memd_") else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

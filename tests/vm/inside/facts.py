@@ -1,7 +1,6 @@
 """What a machine has, read from the machine; and what each machine of machines.py must have, so that no test is left out by mistake."""
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -71,7 +70,6 @@ def read() -> set[str]:
         "thp": Path("/sys/kernel/mm/transparent_hugepage").is_dir(),
         "boot-log-carveouts": "OF: reserved mem: 0x" in _output("dmesg"),
         "systemd-254": int(_output("systemctl", "--version").split()[1]) >= 254,
-        "memd": shutil.which("memctl") is not None,
     }
     facts = {name for name, there in present.items() if there}
     return facts | _names("heap", "/dev/dma_heap") | _names("cma", "/sys/kernel/mm/cma") | _zram_facts() | _bus_facts()

@@ -21,8 +21,7 @@ def output(*command: str) -> str:
 
 @pytest.mark.needs("emulated")
 def test_the_machine_has_what_its_name_promises(here: set[str]) -> None:
-    package = {"memd"} if Path("/opt/memd.deb").exists() else set()
-    assert here == facts.EXPECTED[facts.MACHINE] | package
+    assert here == facts.EXPECTED[facts.MACHINE]
 
 
 def test_systemd_is_init_and_the_bus_answers() -> None:

@@ -11,7 +11,7 @@ from dmabuf import MiB, cma_free
 from memd.client import Buffer, Memd
 from memd.errors import NoMemory
 
-pytestmark = pytest.mark.needs("memd", "heap:reserved")
+pytestmark = pytest.mark.needs("heap:reserved")
 
 
 @pytest.mark.parametrize("region", [

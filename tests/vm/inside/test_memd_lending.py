@@ -8,7 +8,7 @@ import people
 import pytest
 from people import MEMBER, MEMCTL_REFUSED, STRANGER, memctl, output
 
-pytestmark = [pytest.mark.needs("memd", "heap:system"), pytest.mark.usefixtures("users")]
+pytestmark = [pytest.mark.needs("heap:system"), pytest.mark.usefixtures("users")]
 
 HERE = Path(__file__).parent
 REFERENCE = HERE.parent / "reference"

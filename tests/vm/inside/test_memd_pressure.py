@@ -9,7 +9,7 @@ import people
 import pytest
 from people import memctl, output
 
-pytestmark = pytest.mark.needs("memd", "psi")
+pytestmark = pytest.mark.needs("psi")
 THRASH = Path(__file__).with_name("thrash.py")
 CATALOG = Path("/usr/lib/systemd/catalog/memd.catalog")
 

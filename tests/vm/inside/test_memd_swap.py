@@ -8,7 +8,6 @@ import pytest
 from dmabuf import meminfo
 from people import memctl, output
 
-pytestmark = pytest.mark.needs("memd")
 GIB = 1 << 30
 
 

@@ -5,10 +5,7 @@ import subprocess
 from pathlib import Path
 
 import people
-import pytest
 from people import output
-
-pytestmark = pytest.mark.needs("memd")
 
 
 def show(unit: str, what: str) -> str:
