@@ -26,6 +26,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     wrong = []
     for item in items:
         missing = {fact for marker in item.iter_markers("needs") for fact in marker.args} - HERE
+        named = item.get_closest_marker("machines")
+        if named and facts.MACHINE not in named.args:
+            missing.add(f"machine named {' or '.join(named.args)}")
         if not missing:
             continue
         if facts.MACHINE == "board":
