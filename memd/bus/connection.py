@@ -38,7 +38,7 @@ class CallFailed(Exception):
 
 
 class Connection:
-    """One connection. `on_call` and `on_signal` get messages without fds, in the order of the bus, and must not raise.
+    """One connection. `on_call` and `on_signal` get messages without fds, in the order of the bus.
 
     `closed` resolves once, to the reason, when the connection has ended; whatever was queued is closed by then."""
 
@@ -72,7 +72,7 @@ class Connection:
         on_signal: Callable[[Received], None] | None = None,
         library: Library | None = None,
     ) -> Connection:
-        """Connect to `system`, `session` or an address. ConnectionError says which and why, ValueError that it is no address."""
+        """Connect to `system`, `session` or an address. ConnectionError says which and why."""
         library = library or load()
         self = cls(await open_socket(address, library), library, on_call, on_signal)
         try:
@@ -236,12 +236,15 @@ class Connection:
             return
         uninvited = bool(message.fds)
         message.close()
-        if message.kind == SIGNAL:
-            self.on_signal(message)
-        elif message.kind == CALL and uninvited:
-            self.error(message, InvalidArgs.bus_name, f"{message.member} takes no file descriptors; send it without")
-        elif message.kind == CALL:
-            self.on_call(message)
+        try:
+            if message.kind == SIGNAL:
+                self.on_signal(message)
+            elif message.kind == CALL and uninvited:
+                self.error(message, InvalidArgs.bus_name, f"{message.member} takes no fds; send it without")
+            elif message.kind == CALL:
+                self.on_call(message)
+        except Exception:
+            log.exception("%s from %s was dropped", message.member, message.sender)
 
     def _resolve(self, message: Received) -> None:
         """Only who was called may answer, and the bus for it. (Who was called by a well-known name answers by another: not compared.)"""

@@ -14,7 +14,11 @@ MAX_LINE = 4096
 async def open_socket(address: str, library: Library) -> socket.socket:
     """A connected and authenticated socket, on which fds may be sent. ConnectionError that says which address and why."""
     problem: Exception | str = "no unix: transport in it"
-    for transport, options in library.addresses(address):
+    try:
+        addresses = library.addresses(address)
+    except ValueError as error:
+        raise ConnectionError(str(error)) from error
+    for transport, options in addresses:
         name = options.get("path") or ("\0" + options["abstract"] if "abstract" in options else "")
         if transport != "unix" or not name:
             continue

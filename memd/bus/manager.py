@@ -1,0 +1,114 @@
+"""org.memd1.Manager: D-Bus words on one side, services on the other. Decisions are the broker's."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from memd.bus.objects import Answer, Handler, Object
+from memd.bus.services import Services
+from memd.bus.variants import Options, Uint32, options
+from memd.errors import AccessDenied, InvalidArgs, NotSupported
+from memd.model import Buffer, Caller, Grant
+from memd.names import MANAGER
+
+MAX_HEAP_NAME = 255
+LIST_OPTIONS = {"after": "t", "limit": "t", "heap": "s", "older": "t", "owner": "s"}
+MICROSECONDS = 1_000_000
+
+
+def heap_word(text: str) -> str:
+    """A caller's heap name: printable ASCII without a slash. InvalidArgs, which shows it escaped and cut."""
+    if not 0 < len(text) <= MAX_HEAP_NAME or not (text.isascii() and text.isprintable()) or "/" in text:
+        raise InvalidArgs(
+            f"{text[:64]!a} ({len(text)} characters) is no heap name: 1 to {MAX_HEAP_NAME} printable ASCII characters, no /"
+        )
+    return text
+
+
+class Manager:
+    """`caller(sender)` gives who calls."""
+
+    def __init__(self, services: Services, caller: Callable[[str], Awaitable[Caller]]) -> None:
+        self._services = services
+        self._caller = caller
+        self._methods: dict[str, Handler] = {
+            "Allocate": self.allocate,
+            "AllocateMany": self.allocate_many,
+            "CanAllocate": self.can_allocate,
+            "OpenLane": _not_yet("OpenLane", "call Allocate"),
+            "ListBuffers": self.list_buffers,
+            "GetStatus": self.get_status,
+            "OpenPressureFd": _not_yet("OpenPressureFd", "listen to PressureChanged"),
+            "WriteOff": _not_yet("WriteOff", "end the processes that hold the buffer"),
+            "Reload": self.reload,
+        }
+
+    def object(self) -> Object:
+        properties = {
+            "Version": self._services.version,
+            "Features": list(self._services.features),
+            "PressureLevel": str(self._services.watch.level),
+        }
+        return Object(MANAGER, properties, self._methods)
+
+    async def allocate(self, sender: str, heap: str, size: int, given: Options) -> Answer:
+        (grant,) = await self._lend(sender, heap, [size], given)
+        return Answer((0, grant.id, {"heap": grant.heap, "size": grant.size}), [grant.fd])
+
+    async def allocate_many(self, sender: str, heap: str, sizes: list[int], given: Options) -> Answer:
+        grants = await self._lend(sender, heap, sizes, given)
+        info = {"heap": grants[0].heap, "sizes": [grant.size for grant in grants]}
+        return Answer((list(range(len(grants))), [grant.id for grant in grants], info), [grant.fd for grant in grants])
+
+    async def can_allocate(self, sender: str, heap: str, size: int, given: Options) -> Answer:
+        if {"uid", "pid"} & given.keys():
+            raise NotSupported("this memd answers for the caller only, not for another uid or pid")
+        options(given, {})
+        caller = await self._caller(sender)
+        verdict, info = await self._services.broker.can_allocate(caller, heap_word(heap), size)
+        return Answer((verdict.allowed, info))
+
+    async def list_buffers(self, sender: str, given: Options) -> Answer:
+        wanted = options(given, LIST_OPTIONS)
+        if "older" in wanted:
+            wanted["older"] /= MICROSECONDS
+        caller = await self._caller(sender)
+        buffers, following = await self._services.broker.buffers(caller, **wanted)
+        return Answer(([_row(buffer) for buffer in buffers], {"next": following}))
+
+    async def get_status(self, _sender: str, given: Options) -> Answer:
+        options(given, {})
+        return Answer((await self._services.status.read(),))
+
+    async def reload(self, sender: str, given: Options) -> Answer:
+        options(given, {})
+        if not (await self._caller(sender)).is_admin:
+            raise AccessDenied("Reload is for root")
+        return Answer((await self._services.reload(),))
+
+    async def _lend(self, sender: str, heap: str, sizes: Sequence[int], given: Options) -> list[Grant]:
+        label = options(given, {"name": "s"}).get("name", "")
+        caller = await self._caller(sender)
+        return await self._services.broker.allocate(caller, heap_word(heap), sizes, label)
+
+
+def _row(buffer: Buffer) -> dict[str, Any]:
+    return {
+        "id": buffer.id,
+        "heap": buffer.heap,
+        "size": buffer.size,
+        "state": buffer.state,
+        "uid": Uint32(buffer.uid),
+        "pid": Uint32(buffer.pid),
+        "owner": buffer.owner,
+        "name": buffer.label,
+        "time": int(buffer.time * MICROSECONDS),
+    }
+
+
+def _not_yet(method: str, instead: str) -> Callable[..., Awaitable[Answer]]:
+    async def answer(_sender: str, *_arguments: object) -> Answer:
+        raise NotSupported(f"this memd has no {method} yet (Features does not list it); {instead}")
+
+    return answer

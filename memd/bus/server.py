@@ -1,0 +1,166 @@
+"""One time on a bus: from connecting and owning the name to the end of either, with what is told to everybody meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from memd.bus import contract, variants
+from memd.bus.connection import BUS, BUS_PATH, CallFailed, Connection
+from memd.bus.credentials import Credentials
+from memd.bus.dispatch import Dispatcher
+from memd.bus.library import Library, load
+from memd.bus.manager import Manager
+from memd.bus.objects import Object
+from memd.bus.services import Services
+from memd.bus.standard import OBJECT_MANAGER, PROPERTIES
+from memd.bus.tree import Tree
+from memd.bus.wire import Received, printable
+from memd.errors import Failed
+from memd.model import Level
+from memd.names import BUS_NAME, MANAGER, ROOT_PATH
+
+# One rule for all clients: a rule for each would meet the bus' cap. Added before anybody can call.
+GONE = f"type='signal',sender='{BUS}',path='{BUS_PATH}',interface='{BUS}',member='NameOwnerChanged',arg2=''"  # arg2: the new owner
+DO_NOT_QUEUE = 4
+PRIMARY_OWNER = 1
+GRACE = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class NameTaken(Failed):
+    """Another memd is there; the message says which process."""
+
+
+class Server:
+    """The org.memd1 of one bus. What is told before `start` or after the end is told to nobody."""
+
+    def __init__(self, library: Library | None = None) -> None:
+        self._library = library or load()
+        self._connection: Connection | None = None
+        self._dispatcher: Dispatcher | None = None
+        self._tree: Tree | None = None
+        self._credentials: Credentials | None = None
+        self._shown: dict[str, str] = {}
+        self._refreshing: asyncio.Task[None] | None = None
+        self._stale = False
+
+    async def start(self, address: str, services: Services) -> None:
+        """Return when the name is owned. ConnectionError (the bus, or its policy), NameTaken."""
+        connection = await Connection.connect(address, on_signal=self._signalled, library=self._library)
+        self._connection = connection
+        try:
+            self._credentials = Credentials(connection.call_bus)
+            manager = Manager(services, self._credentials.caller)
+            self._tree = Tree(services, manager, contract.read(), self._library)
+            self._dispatcher = Dispatcher(connection, contract.read(), self._tree)
+            connection.on_call = self._dispatcher
+            self._shown = {path: target.interface for path, target in (await self._tree.objects()).items()}
+            await connection.call_bus("AddMatch", "s", [GONE])
+            await self._own(connection)
+        except BaseException:
+            self._connection = None
+            connection.close()
+            raise
+
+    async def run_until_disconnected(self) -> str:
+        """The reason why the connection ended."""
+        assert self._connection, "start() comes first"
+        return await asyncio.shield(self._connection.closed)
+
+    async def stop(self) -> None:
+        """Give the name back, end what runs, let replies leave; a second at the most for each."""
+        connection, self._connection = self._connection, None
+        if connection is None or self._dispatcher is None:
+            return
+        if self._refreshing:
+            self._refreshing.cancel()
+            await asyncio.gather(self._refreshing, return_exceptions=True)
+        try:
+            async with asyncio.timeout(GRACE):
+                await connection.call_bus("ReleaseName", "s", [BUS_NAME])
+                await self._dispatcher.finish(GRACE / 2)
+                await connection.drain()
+        except (TimeoutError, ConnectionError, CallFailed) as error:
+            log.warning("the bus was left in a hurry: %s", error or type(error).__name__)
+        await self._dispatcher.finish(0)
+        connection.close()
+
+    # What is told to everybody
+
+    def pressure_changed(self, level: Level, facts: Mapping[str, object]) -> None:
+        told = variants.dictionary(self._library, facts)
+        self._signal(ROOT_PATH, MANAGER, "PressureChanged", "sa{sv}", [str(level), told])
+        changed = variants.dictionary(self._library, {"PressureLevel": str(level)})
+        self._signal(ROOT_PATH, PROPERTIES, "PropertiesChanged", "sa{sv}as", [MANAGER, changed, []])
+
+    def cma_failed(self, region: str, pages: int, facts: Mapping[str, object]) -> None:
+        told = variants.dictionary(self._library, facts)
+        self._signal(ROOT_PATH, MANAGER, "CmaAllocationFailed", "sta{sv}", [printable(region), pages, told])
+
+    def heaps_changed(self) -> None:
+        """Objects came or went: say so, once for changes that come together."""
+        self._stale = True
+        if self._connection and (self._refreshing is None or self._refreshing.done()):
+            self._refreshing = asyncio.create_task(self._refresh())
+
+    async def _refresh(self) -> None:
+        while self._stale:
+            self._stale = False
+            await self._show()
+
+    async def _show(self) -> None:
+        assert self._tree
+        objects = await self._tree.objects()
+        for path in self._shown.keys() - objects.keys():
+            self._signal(ROOT_PATH, OBJECT_MANAGER, "InterfacesRemoved", "oas", [path, [self._shown[path]]])
+        for path in objects.keys() - self._shown.keys():
+            self._added(path, objects[path])
+        self._shown = {path: target.interface for path, target in objects.items()}
+
+    def _added(self, path: str, target: Object) -> None:
+        assert self._tree
+        self._signal(ROOT_PATH, OBJECT_MANAGER, "InterfacesAdded", "oa{sa{sv}}", [path, self._tree.managed(target)])
+
+    def _signal(self, path: str, interface: str, member: str, signature: str, body: list[Any]) -> None:
+        if self._connection:
+            self._connection.signal(path, interface, member, signature, body)
+
+    # In
+
+    def _signalled(self, signal: Received) -> None:
+        """Only the bus may say that somebody has gone: a client can send the same words to us directly."""
+        if (signal.sender, signal.interface, signal.member, signal.signature) != (BUS, BUS, "NameOwnerChanged", "sss"):
+            return
+        assert self._connection
+        name, _, owner = self._connection.arguments(signal)
+        if not owner and self._credentials:
+            self._credentials.forget(name)
+
+    async def _own(self, connection: Connection) -> None:
+        try:
+            (answer,) = await connection.call_bus("RequestName", "su", [BUS_NAME, DO_NOT_QUEUE])
+        except CallFailed as error:
+            raise ConnectionError(
+                f"the bus does not let this process be {BUS_NAME}: {error.text}; is {BUS_NAME}.conf installed?"
+            ) from error
+        if answer != PRIMARY_OWNER:
+            raise NameTaken(f"{BUS_NAME} belongs to {await _owner(connection)}; one bus has room for one memd")
+
+
+async def _owner(connection: Connection) -> str:
+    """`:1.7, process 123 (/usr/bin/memd)`, as far as the bus and the kernel say."""
+    try:
+        (name,) = await connection.call_bus("GetNameOwner", "s", [BUS_NAME])
+        (pid,) = await connection.call_bus("GetConnectionUnixProcessID", "s", [name])
+    except CallFailed:
+        return "another process"
+    try:
+        program = os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        return f"{name}, process {pid}"
+    return f"{name}, process {pid} ({program})"

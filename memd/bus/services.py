@@ -1,0 +1,24 @@
+"""What the objects on the bus stand on: one bundle, made by the daemon's wiring."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from memd.service.broker import Broker
+from memd.service.heaps import Heaps
+from memd.service.status import Status
+from memd.service.watch import Watch
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """`reload` raises ConfigError and changes nothing where a value is wrong; `features` are what clients may ask for."""
+
+    broker: Broker
+    heaps: Heaps
+    watch: Watch
+    status: Status
+    reload: Callable[[], Awaitable[dict[str, object]]]
+    version: str
+    features: tuple[str, ...]

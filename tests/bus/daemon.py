@@ -1,0 +1,89 @@
+"""memd's real process on a private bus, and what can be seen of it from outside. Run as a program: memd, with a library to marshal by."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bus.raw import Raw, Reply, until
+
+REPOSITORY = Path(__file__).parents[2]
+CONFIG = """
+[Zram]
+Enabled=no
+"""
+
+
+@dataclass
+class Daemon:
+    """A memd that owns its name; `log` is its stderr."""
+
+    address: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def fds(self) -> int:
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def memory(self) -> int:
+        """Resident bytes."""
+        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def client(self) -> Raw:
+        return Raw.connect(self.address)
+
+    def settles_at(self, fds: int) -> bool:
+        """Whether it is back to so many fds, soon."""
+        return until(lambda: self.fds() <= fds)
+
+
+def call(client: Raw, member: str, signature: str = "a{sv}", *body: object, flags: int = 0) -> Reply:
+    return client.call(*target(member), signature, list(body) or [{}], flags=flags)
+
+
+def target(member: str) -> tuple[str, str, str, str]:
+    return "org.memd1", "/org/memd1", "org.memd1.Manager", member
+
+
+@contextlib.contextmanager
+def running(address: str, directory: Path, library: str = "dbus_next", config: str = CONFIG) -> Iterator[Daemon]:
+    """memd with --simulate, from its exec to its end, which must be by SIGTERM with status 0."""
+    (directory / "memd.conf").write_text(config)
+    log = directory / "memd.log"
+    command = [sys.executable, "-m", "tests.bus.daemon", library, "--bus", address, "--simulate"]
+    with log.open("wb") as stderr:
+        process = subprocess.Popen([*command, "--config", str(directory / "memd.conf")], stderr=stderr, cwd=REPOSITORY)
+    try:
+        with Raw.connect(address) as client:
+            owned = until(lambda: process.poll() is not None or client.call_bus("NameHasOwner", "s", ["org.memd1"]).body[0])
+        assert owned and process.poll() is None, log.read_text()
+        yield Daemon(address, process, log)
+        assert process.poll() is None, log.read_text()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0, log.read_text()
+    except BaseException:
+        print(log.read_text())
+        raise
+    finally:
+        process.kill()
+        process.wait()
+
+
+def main(library: str, arguments: list[str]) -> int:
+    import memd.daemon
+    from memd.bus.library import load
+    from memd.main import main as run
+
+    memd.daemon.Server = functools.partial(memd.daemon.Server, load(library))  # type: ignore[misc,assignment]
+    return run(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2:]))
