@@ -86,7 +86,8 @@ class HeapFacts(_HeapKnown, total=False):
 
 
 class PressureFacts(TypedDict, total=False):
-    """`since`: seconds in this level; averages in percent of the last 10 and 60 seconds."""
+    """Averages in percent of the last 10 and 60 seconds. `level`, `since` (seconds in this level) and `mode` are GetStatus's, the
+    sizes from `total` on are of the facts that a PressureChanged carries."""
 
     level: str
     since: float
@@ -95,6 +96,13 @@ class PressureFacts(TypedDict, total=False):
     some_avg60: float
     full_avg10: float
     full_avg60: float
+    total: int
+    available: int
+    swap_total: int
+    swap_free: int
+    cma_total: int
+    cma_free: int
+    swap_fill: FillFacts
 
 
 class Status(TypedDict):
