@@ -6,6 +6,9 @@ PYTHON = .venv/bin/python
 prepare:
 	@packaging/prepare
 
+demo: prepare
+	@$(PYTHON) packaging/demo
+
 test: prepare
 	$(PYTHON) -m pytest
 

@@ -19,7 +19,8 @@ MAY_IMPORT = {
     "bus": LEAVES | {"bus", "service"},
     "client": LEAVES | {"client"},
     "cli": LEAVES | CONFIG | {"cli", "client", "kernel", "policy"},
-    "main": LEAVES | CONFIG | {"main", "kernel", "policy", "service", "bus"},
+    "daemon": LEAVES | CONFIG | {"daemon", "main", "kernel", "policy", "service", "bus"},
+    "main": LEAVES | CONFIG | {"main", "daemon", "kernel", "service"},
     "__main__": {"main"},
 }
 NOT_IN_POLICY = {

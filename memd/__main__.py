@@ -1,0 +1,7 @@
+"""`python -m memd`."""
+
+import sys
+
+from memd.main import main
+
+sys.exit(main())

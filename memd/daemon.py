@@ -1,0 +1,154 @@
+"""Wiring of the daemon, after swap is on: every room is put together here, and nothing is decided.
+
+Ends: SIGTERM or SIGINT with status 0; the bus gone or its name taken with status 1, so that systemd starts memd again. Swap stays
+on in every case.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+from memd import __version__, config, names
+from memd.bus.server import NameTaken, Server
+from memd.bus.services import Services
+from memd.early import Finding, ZramOutcome
+from memd.errors import BadKernelFile, ConfigError
+from memd.ini import Ini
+from memd.kernel import meminfo
+from memd.kernel.root import Root
+from memd.model import Config, Event
+from memd.service.broker import Broker
+from memd.service.heaps import Heaps
+from memd.service.journal import Journal
+from memd.service.status import Status
+from memd.service.watch import Watch
+from systemd import daemon as systemd_daemon
+
+if TYPE_CHECKING:
+    from memd.main import Options
+
+log = logging.getLogger(__name__)
+FEATURES = ("Allocate", "AllocateMany", "CanAllocate", "ListBuffers", "GetStatus", "Reload", "PressureChanged")
+ZRAM_EVENTS = {"active": names.MESSAGE_ZRAM_READY, "adopted": names.MESSAGE_ZRAM_READY, "off": names.MESSAGE_ZRAM_OFF}
+
+
+def run(root: Root, options: Options, source: Ini, outcome: ZramOutcome) -> int:
+    """Until told to stop. Exit status as the module says."""
+    logging.basicConfig(format="memd: %(message)s", level=logging.INFO, stream=sys.stderr)
+    try:
+        settings = config.build(source, meminfo.read(root).total)
+        return asyncio.run(Daemon(root, options, settings, outcome).run())
+    except (OSError, BadKernelFile, NameTaken) as error:
+        print(f"memd: {error}", file=sys.stderr)
+        return 1
+
+
+class Daemon:
+    """The services, the bus, and what connects them."""
+
+    def __init__(self, root: Root, options: Options, settings: Config, outcome: ZramOutcome) -> None:
+        self._root, self._options, self._outcome = root, options, outcome
+        self._zram = settings.zram
+        self._stop = asyncio.Event()
+        self._tell: Callable[[Event], None] = Journal(root)
+        self._server = Server()
+        self._heaps = Heaps(root, options.simulate, settings.aliases, settings.any_heaps)
+        self._watch = Watch(root, settings.pressure, self._tell, self._server.pressure_changed)
+        self._broker = Broker(root, settings, self._heaps, self._tell, lambda: self._watch.level)
+        self._status = Status(root, outcome, self._heaps, self._broker, self._watch)
+        self._status.version, self._status.simulated = __version__, options.simulate
+        self._status.findings = settings.findings
+
+    async def run(self) -> int:
+        async with AsyncExitStack() as stack:
+            await self._start(stack)
+            self._tell_start()
+            systemd_daemon.notify("READY=1")
+            lost = asyncio.ensure_future(self._server.run_until_disconnected())
+            stopped = asyncio.ensure_future(self._stop.wait())
+            await asyncio.wait({lost, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            systemd_daemon.notify("STOPPING=1")
+            for task in (lost, stopped):
+                task.cancel()
+            results = await asyncio.gather(lost, stopped, return_exceptions=True)
+        if self._stop.is_set():
+            return 0
+        log.error("the bus is gone (%s); ending, so that systemd starts memd again; swap stays on", results[0])
+        return 1
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        """The watch and the heaps before the name: who sees the name finds everything behind it."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload_by_signal)
+        stack.push_async_callback(self._broker.close)
+        self._heaps.start(self._server.heaps_changed)
+        stack.callback(self._heaps.stop)
+        await self._watch.start()
+        stack.push_async_callback(self._watch.stop)
+        await self._server.start(self._options.bus, self._services())
+        stack.push_async_callback(self._server.stop)
+
+    def _services(self) -> Services:
+        return Services(
+            broker=self._broker,
+            heaps=self._heaps,
+            watch=self._watch,
+            status=self._status,
+            reload=self.reload,
+            version=__version__,
+            features=FEATURES,
+        )
+
+    def _tell_start(self) -> None:
+        self._tell(zram_event(self._outcome))
+        self._tell_degraded(self._status.findings)
+        for line in (*self._watch.missing, *self._heaps.missing):
+            self._tell(Event(line, names.MESSAGE_MISSING, 5, {}))
+
+    def _tell_degraded(self, findings: Sequence[Finding]) -> None:
+        for finding in findings:
+            self._tell(degraded_event(finding))
+
+    async def reload(self) -> dict[str, object]:
+        """Read the configuration anew; ConfigError, and nothing changed, if anything in it is wrong."""
+        settings = await asyncio.to_thread(
+            lambda: config.check(self._root, meminfo.read(self._root).total, self._options.config)
+        )
+        self._heaps.configure(settings.aliases, settings.any_heaps)
+        self._broker.configure(settings)
+        await self._watch.configure(settings.pressure)
+        self._status.findings = ()
+        later = settings.zram != self._zram
+        return {"message": "reloaded; [Zram] takes effect when memd-swap.service starts next" if later else "reloaded"}
+
+    def _reload_by_signal(self) -> None:
+        task = asyncio.ensure_future(self.reload())
+        task.add_done_callback(self._reloaded)
+
+    def _reloaded(self, task: asyncio.Future[dict[str, object]]) -> None:
+        error = task.exception()
+        if isinstance(error, ConfigError):
+            log.error("not reloaded, the last good configuration stays: %s", error)
+        elif error:
+            log.error("not reloaded", exc_info=error)
+
+
+def zram_event(outcome: ZramOutcome) -> Event:
+    fields: dict[str, str | int | float] = {"MEMD_ZRAM_STATE": outcome.state}
+    facts = {"MEMD_DEVICE": outcome.device, "MEMD_DISKSIZE": outcome.disksize, "MEMD_ALGORITHM": outcome.algorithm}
+    fields |= {key: value for key, value in facts.items() if value is not None}
+    identifier = ZRAM_EVENTS.get(outcome.state, names.MESSAGE_ZRAM_FAILED)
+    return Event(f"zram: {outcome.reason}", identifier, 3 if outcome.state == "failed" else 6, fields)
+
+
+def degraded_event(finding: Finding) -> Event:
+    fields: dict[str, str | int | float] = {"MEMD_FILE": finding.file, "MEMD_LINE": finding.line}
+    fields |= {"MEMD_SECTION": finding.section, "MEMD_KEY": finding.key}
+    return Event(f"running degraded: {finding}", names.MESSAGE_DEGRADED, 4, fields)

@@ -1,0 +1,145 @@
+"""Everything that `memctl status` prints, gathered in one place and in one round trip."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TypeVar
+
+from memd.early import Finding, MemInfo, Noun, Swap, ZramOutcome, ZramStat
+from memd.errors import BadKernelFile
+from memd.kernel import cma, meminfo, psi, swaps, zram
+from memd.kernel.root import Root
+from memd.model import Heap, Psi, SwapFill
+from memd.policy import swapfill
+from memd.service.broker import Broker
+from memd.service.heaps import Heaps
+from memd.service.watch import Watch
+
+T = TypeVar("T")
+SLOW = 0.5  # zram's write-locked rounds can hold up a reader of mm_stat: show the last value instead of waiting
+
+
+@dataclass(slots=True)
+class Machine:
+    """The kernel's side of a status, as last read."""
+
+    memory: MemInfo
+    swaps: tuple[Swap, ...] = ()
+    zrams: tuple[ZramStat, ...] = ()
+    cma: list[dict[str, object]] = field(default_factory=list)
+    psi: Psi | None = None
+    unreadable: tuple[str, ...] = ()
+
+
+class Status:
+    """`read()` gives nested dicts of plain values; a key is absent where the machine does not tell."""
+
+    def __init__(self, root: Root, outcome: ZramOutcome, heaps: Heaps, broker: Broker, watch: Watch) -> None:
+        self._root, self._outcome, self._heaps, self._broker, self._watch = root, outcome, heaps, broker, watch
+        self._started = time.monotonic()
+        self._last: Machine | None = None
+        self._reading: asyncio.Future[Machine] | None = None
+        self.findings: Sequence[Finding] = ()
+        self.version = ""
+        self.simulated = False
+
+    async def read(self) -> dict[str, object]:
+        machine = await self._machine()
+        lent = await self._broker.lent()
+        return {
+            "version": self.version,
+            "pid": os.getpid(),
+            "uptime": time.monotonic() - self._started,
+            "simulated": self.simulated,
+            "degraded": [str(finding) for finding in self.findings],
+            "missing": [*self._watch.missing, *self._heaps.missing, *machine.unreadable],
+            "memory": _plain(machine.memory),
+            "zram_state": self._outcome.state,
+            "zram_reason": self._outcome.reason,
+            "zram": [_zram(stat, machine.swaps) for stat in machine.zrams if stat.disksize],
+            "swap": [_plain(swap) for swap in machine.swaps],
+            "swap_fill": _fill(swapfill.fill(machine.memory, machine.swaps, machine.zrams)),
+            "cma": machine.cma,
+            "heaps": [_heap(heap, lent) for heap in self._heaps.heaps],
+            "pressure": self._pressure(machine.psi),
+        }
+
+    async def _machine(self) -> Machine:
+        """Read in a thread, one reader at a time; the last value if the kernel keeps it waiting."""
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.ensure_future(asyncio.to_thread(read_machine, self._root))
+        done, _ = await asyncio.wait({self._reading}, timeout=SLOW if self._last else None)
+        if done:
+            self._last = self._reading.result()
+        assert self._last is not None
+        return self._last
+
+    def _pressure(self, now: Psi | None) -> dict[str, object]:
+        facts: dict[str, object] = {
+            "level": str(self._watch.level),
+            "since": time.monotonic() - self._watch.since,
+            "mode": self._watch.mode,
+        }
+        for kind, line in (("some", now.some), ("full", now.full)) if now else ():
+            if line:
+                facts |= {f"{kind}_avg10": line.avg10, f"{kind}_avg60": line.avg60}
+        return facts
+
+
+def read_machine(root: Root) -> Machine:
+    """Blocking. What can't be read is told in `unreadable`, and the rest is given."""
+    machine = Machine(meminfo.read(root))
+    troubles: list[str] = []
+    machine.swaps = _try(lambda: swaps.read(root) or (), (), troubles)
+    machine.zrams = _try(lambda: zram.read_all(root), (), troubles)
+    machine.cma = _try(lambda: [_known(asdict(region)) for region in cma.read(root)], [], troubles)
+    machine.psi = _try(lambda: psi.read(root), None, troubles)
+    machine.unreadable = tuple(troubles)
+    return machine
+
+
+def _try(read: Callable[[], T], otherwise: T, troubles: list[str]) -> T:
+    try:
+        return read()
+    except (OSError, BadKernelFile) as error:
+        troubles.append(str(error))
+        return otherwise
+
+
+def _known(values: Mapping[str, object]) -> dict[str, object]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _plain(noun: Noun) -> dict[str, object]:
+    return _known(vars(noun))
+
+
+def _zram(stat: ZramStat, active: Sequence[Swap]) -> dict[str, object]:
+    facts = _plain(stat)
+    for unwanted in ("name", "initstate", "algorithms"):
+        del facts[unwanted]
+    facts["device"] = f"/dev/{stat.name}"
+    for swap in active:
+        if os.path.basename(swap.path) == stat.name:
+            facts |= {"priority": swap.priority, "swap_used": swap.used}
+    return facts
+
+
+def _fill(fill: SwapFill) -> dict[str, object]:
+    return {**asdict(fill), "fraction": fill.fraction}
+
+
+def _heap(heap: Heap, lent: Mapping[str, tuple[int, int]]) -> dict[str, object]:
+    size, count = lent.get(heap.name, (0, 0))
+    facts = {
+        "name": heap.name,
+        "kind": heap.kind.value,
+        "aliases": list(heap.aliases),
+        "region": heap.region,
+        "device": heap.device,
+    }
+    return _known(facts) | {"simulated": heap.kind.value == "simulated", "lent_bytes": size, "lent_buffers": count}
