@@ -76,18 +76,15 @@ class Memd:
         self, *, heap: str | None = None, owner: str | None = None, older: float | None = None
     ) -> Iterator[BufferFacts]:
         """Lent buffers by id, page for page; root sees all, others their own. `older`: lent longer ago than so many seconds."""
-        after = 0
-        while True:
-            age = None if older is None else int(older * 1e6)
-            rows, _ = self._ask(
-                "ListBuffers", "a{sv}", _options(after=after, limit=PAGE, heap=heap, owner=owner, older=age)
-            )
+        after: int | None = 0
+        age = None if older is None else int(older * 1e6)
+        while after is not None:
+            options = _options(after=after, limit=PAGE, heap=heap, owner=owner, older=age)
+            rows, info = self._ask("ListBuffers", "a{sv}", options)
             for row in rows:
                 row["time"] /= 1e6
                 yield row
-            if len(rows) < PAGE:
-                return
-            after = rows[-1]["id"]
+            after = info.get("next")
 
     def reload(self) -> dict[str, Any]:
         """Administrators: read the configuration anew; fails whole on a wrong value."""

@@ -226,7 +226,8 @@ def test_buffers_are_read_page_by_page(peer: Peer) -> None:
         first = options["after"].value + 1
         last = min(first + options["limit"].value - 1, 2500)
         rows = [{"id": Variant("t", number), "time": Variant("t", 1_500_000)} for number in range(first, last + 1)]
-        return [reply(call, "aa{sv}a{sv}", rows, {})]
+        following = {"next": Variant("t", last)} if last < 2500 else {}
+        return [reply(call, "aa{sv}a{sv}", rows, following)]
 
     peer.handler = answer
 
