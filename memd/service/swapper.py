@@ -141,7 +141,7 @@ class _Work:
         path = self.root.path(f"{zram.CONTROL}/hot_remove")
         if self._lock is not None or not os.path.exists(path):
             return False
-        self.step = "wait for another memd"
+        self.step = "lock zram against another memd"
         self._lock = lock = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         self._retry(lambda: fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB))
         return True

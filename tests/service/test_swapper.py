@@ -254,7 +254,7 @@ def test_another_memd_is_waited_for_and_then_told_about(x86: Machine) -> None:
         outcome = set_up(x86, Calls(x86, ROOTS / X86))
 
     assert outcome.state == "failed"
-    assert outcome.reason.startswith("wait for another memd: ")
+    assert outcome.reason.startswith("lock zram against another memd: ")
     assert attribute(x86, "zram0/disksize") == "0"
 
 
