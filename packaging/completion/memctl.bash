@@ -1,0 +1,53 @@
+# bash completion for memctl(1); installed as /usr/share/bash-completion/completions/memctl
+
+_memctl_heaps() {
+    memctl "$@" heaps --json 2>/dev/null | sed -n 's/^ *"name": "\([^"\\]*\)".*/\1/p'
+}
+
+_memctl() {
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}
+    local command='' index words=() bus=()
+    COMPREPLY=()
+    for ((index = 1; index < COMP_CWORD; index++)); do
+        case ${COMP_WORDS[index]} in
+            --)
+                if declare -F _command_offset >/dev/null; then _command_offset $((index + 1)); fi
+                return
+                ;;
+            --bus)
+                bus=(--bus "${COMP_WORDS[index + 1]}")
+                ((index++))
+                ;;
+            --heap | --owner | --older | --name) ((index++)) ;;
+            -*) ;;
+            *) if [[ -z $command ]]; then command=${COMP_WORDS[index]}; else words+=("${COMP_WORDS[index]}"); fi ;;
+        esac
+    done
+    case $previous in
+        --bus) mapfile -t COMPREPLY < <(compgen -W 'system session' -- "$current"); return ;;
+        --heap) mapfile -t COMPREPLY < <(compgen -W "$(_memctl_heaps "${bus[@]}")" -- "$current"); return ;;
+        --owner | --older | --name) return ;;
+    esac
+    local options='--bus --json --help'
+    case $command in
+        '') options="status heaps buffers alloc zram pressure config $options --version" ;;
+        buffers) options="--heap --owner --older $options" ;;
+        alloc)
+            options="--name $options"
+            if ((${#words[@]} == 0)); then options="system contiguous any $(_memctl_heaps "${bus[@]}") $options"; fi
+            if ((${#words[@]} == 2)); then options="-- $options"; fi
+            ;;
+        pressure) options="--follow $options" ;;
+        config)
+            if ((${#words[@]} == 0)); then options="check $options"; fi
+            if ((${#words[@]} == 1)) && [[ $current != -* ]]; then
+                compopt -o filenames 2>/dev/null
+                mapfile -t COMPREPLY < <(compgen -f -- "$current")
+                return
+            fi
+            ;;
+    esac
+    mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
+}
+
+complete -F _memctl memctl
