@@ -1,7 +1,8 @@
 """Memory files: memfd_create(2) (3.17), sealed so that they can neither shrink nor grow.
 
 Facts that bite: pages come at the first touch, so they are allocated here, or a grant would be a promise that nobody checked. Nothing
-stops fallocate before the OOM killer does: whoever calls this has looked at MemAvailable. From 6.3 the kernel warns once where neither MFD_EXEC nor MFD_NOEXEC_SEAL is given; before, the flag is EINVAL.
+stops fallocate before the OOM killer does (seen): whoever calls this has looked at MemAvailable. From 6.3 the kernel warns once where
+neither MFD_EXEC nor MFD_NOEXEC_SEAL is given; before, the flag is EINVAL.
 """
 
 from __future__ import annotations

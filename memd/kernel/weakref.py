@@ -24,7 +24,7 @@ from memd.kernel.inotify import DELETE_SELF, Inotify
 
 EPOLL_CTL_ADD = 1
 ENTRY = re.compile(
-    rb"^tfd:\s*\d+ events:\s*[0-9a-f]+ data:\s*([0-9a-f]+)\s+pos:\s*\d+ ino:([0-9a-f]+) sdev:([0-9a-f]+)$"
+    rb"^tfd: *\d+ events: *[0-9a-f]+ data: *([0-9a-f]+) +pos:\d+ ino:([0-9a-f]+) sdev:[0-9a-f]+ *$", re.MULTILINE
 )
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -65,13 +65,16 @@ class EpollSet:
             raise OSError(ctypes.get_errno(), f"epoll_ctl: {os.strerror(ctypes.get_errno())}")
 
     def entries(self) -> tuple[Entry, ...]:
-        """What is alive now. 7 ms for 10,000."""
+        """What is alive now, with inodes."""
+        return tuple(Entry(int(number, 16), int(inode, 16)) for number, inode in self._read())
+
+    def alive(self) -> set[int]:
+        return {int(number, 16) for number, _ in self._read()}
+
+    def _read(self) -> list[tuple[bytes, bytes]]:
         path = f"/proc/self/fdinfo/{self._epoll.fileno()}"
         with open(path, "rb") as file:
             return parse(file.read(), path)
-
-    def alive(self) -> set[int]:
-        return {entry.id for entry in self.entries()}
 
     def close(self) -> None:
         self._epoll.close()
@@ -101,13 +104,12 @@ class InotifySet:
         self._inotify.close()
 
 
-def parse(text: bytes, path: str = "fdinfo") -> tuple[Entry, ...]:
-    """The entries of an epoll fd's fdinfo. BadKernelFile if a `tfd:` line is not as fs/eventpoll.c writes it."""
-    return tuple(_entry(line, path) for line in text.splitlines() if line.startswith(b"tfd:"))
+def parse(text: bytes, path: str = "fdinfo") -> list[tuple[bytes, bytes]]:
+    """`data` and `ino` of each entry in an epoll fd's fdinfo, in hexadecimal. One search over all: 10,000 entries are read here.
 
-
-def _entry(line: bytes, path: str) -> Entry:
-    match = ENTRY.match(line.rstrip())
-    if match is None:
-        raise BadKernelFile(path, line.decode("utf-8", "replace"))
-    return Entry(int(match[1], 16), int(match[2], 16))
+    BadKernelFile if a `tfd:` line is not as fs/eventpoll.c writes it.
+    """
+    found: list[tuple[bytes, bytes]] = ENTRY.findall(text)
+    if len(found) != text.count(b"tfd:"):
+        raise BadKernelFile(path, text.decode("utf-8", "replace"))
+    return found

@@ -151,11 +151,20 @@ def test_epoll_takes_no_memfd() -> None:
 
 
 def test_good_text() -> None:
-    assert parse(EPOLL) == (Entry(0xDEADBEEF12345, 0x40E), Entry(2, 3))
+    assert parse(EPOLL) == [(b"deadbeef12345", b"40e"), (b"2", b"3")]
+
+
+def test_an_entry_is_known_by_number_and_inode() -> None:
+    weak, fd = EpollSet(), eventfd()
+    weak.add(fd, 1 << 40)
+
+    assert weak.entries() == (Entry(1 << 40, os.fstat(fd).st_ino),)
+    os.close(fd)
+    weak.close()
 
 
 def test_an_empty_set() -> None:
-    assert parse(EPOLL[: EPOLL.index(b"tfd")]) == ()
+    assert parse(EPOLL[: EPOLL.index(b"tfd")]) == []
 
 
 def test_missing_a_closed_set() -> None:

@@ -1,0 +1,207 @@
+"""Lends heap memory: finds the heap, asks the rules, reserves, decides, allocates, and remembers by weak reference.
+
+memd keeps no copy of a buffer. Between a decision and its reservation nothing is awaited, so no order of requests breaks a cap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from memd.errors import BadKernelFile, Busy, MemdError
+from memd.kernel.root import Root
+from memd.model import Buffer, Caller, Config, Event, Grant, Heap, HeapKind, Level, Request, Rule, Verdict
+from memd.policy import admission, arguments, rules
+from memd.service import facts, source
+from memd.service.errand import Errand
+from memd.service.heaps import Heaps
+from memd.service.ledger import Ledger, Reservation
+from memd.service.refusals import Refusals, error
+from memd.service.workers import Worker
+
+INLINE = (
+    1 << 20
+)  # bytes that a heap gives in some 100 µs where memory is not short: less than the way to a thread and back
+SWAP = "swap"
+MAY_INLINE = {HeapKind.SYSTEM, HeapKind.UDMABUF, HeapKind.SIMULATED}
+
+
+class Broker:
+    def __init__(
+        self, root: Root, config: Config, heaps: Heaps, tell: Callable[[Event], None], level: Callable[[], Level]
+    ) -> None:
+        self._root, self._config, self._heaps, self._level = root, config, heaps, level
+        self._ledger = Ledger()
+        self._refusals = Refusals(tell)
+        self._workers: dict[str, Worker] = {}
+        self._page = os.sysconf("SC_PAGE_SIZE")
+
+    def configure(self, config: Config) -> None:
+        """From the next decision on; what is lent stays lent."""
+        self._config = config
+
+    async def close(self) -> None:
+        for worker in self._workers.values():
+            await worker.close()
+        self._workers.clear()
+        await self._ledger.close()
+
+    async def allocate(self, caller: Caller, heap: str, sizes: Sequence[int], label: str = "") -> list[Grant]:
+        """All or nothing, from the first heap of the candidates that can. The receiver of the list owns the fds.
+
+        MemdError: InvalidArgs, NoSuchHeap, NotAllowed, LimitsExceeded, QuotaExceeded, PressureTooHigh, NoMemory, Busy,
+        NotSupported, Failed. A cancelled call leaves no fd and no charge.
+        """
+        refused = []
+        for request in self._requests(heap, sizes, label):
+            outcome = await self._lend(caller, request)
+            if not isinstance(outcome, Verdict):
+                return outcome
+            refused.append((request, outcome))
+        request, verdict = _most_telling(refused)
+        self._refusals.refused(caller, request, verdict)
+        raise error(verdict)
+
+    async def can_allocate(self, caller: Caller, heap: str, size: int) -> tuple[Verdict, dict[str, object]]:
+        """The decision without the buffer: nothing is reserved, nobody is told."""
+        refused = []
+        for request in self._requests(heap, (size,), ""):
+            _, verdict = await self._judge(caller, request)
+            refused.append((request, verdict))
+            if verdict.allowed:
+                break
+        request, verdict = next((pair for pair in refused if pair[1].allowed), None) or _most_telling(refused)
+        info: dict[str, object] = {
+            "heap": request.heap.name,
+            "size": request.total,
+            "rule": verdict.rule,
+            "limit": verdict.limit,
+            "use": verdict.use,
+            "reason": verdict.reason,
+        }
+        return verdict, info if verdict.allowed else info | {"error": error(verdict).bus_name}
+
+    async def buffers(
+        self,
+        caller: Caller,
+        *,
+        after: int = 0,
+        limit: int = arguments.MAX_PAGE,
+        heap: str | None = None,
+        older: float | None = None,
+        owner: str | None = None,
+    ) -> tuple[list[Buffer], int | None]:
+        """A page of what is alive, by id, and the id to go on after (None: that was all). Root sees all, others their own.
+
+        `heap`: name or alias; `older`: seconds; `owner`: as listings show it. InvalidArgs for a limit out of 1..1000.
+        """
+        arguments.limit(limit)
+        born = None if older is None else time.time() - older
+        wanted = _filter(caller, {heap} | self._names_of(heap), born, owner)
+        await self._refresh({buffer.owner for buffer in self._ledger.buffers() if wanted(buffer)})
+        found = [buffer for buffer in self._ledger.buffers() if buffer.id > after and wanted(buffer)]
+        return found[:limit], found[limit - 1].id if len(found) > limit else None
+
+    async def lent(self) -> dict[str, tuple[int, int]]:
+        """Heap name -> (bytes, buffers) alive now."""
+        await self._refresh()
+        return self._ledger.lent()
+
+    async def _refresh(self, owners: Iterable[str] | None = None) -> None:
+        try:
+            await self._ledger.refresh(owners)
+        except OSError as trouble:
+            raise Busy(f"the kernel could not be asked what is still held ({trouble.strerror})") from trouble
+
+    def _requests(self, heap: str, sizes: Sequence[int], label: str) -> list[Request]:
+        rounded, label = arguments.sizes(sizes, self._page), arguments.label(label)
+        return [Request(candidate, rounded, label) for candidate in self._heaps.find(heap)]
+
+    def _names_of(self, word: str | None) -> set[str | None]:
+        return {heap.name for heap in self._heaps.heaps if word in heap.words}
+
+    async def _lend(self, caller: Caller, request: Request) -> list[Grant] | Verdict:
+        """Grants, or why not."""
+        rule = ""
+        try:
+            await self._ledger.make_room(caller.owner)
+            decided, verdict = await self._judge(caller, request)
+            if decided is None or not verdict.allowed:
+                return verdict
+            rule = decided.name
+            reservation = self._ledger.reserve(caller.owner, rule, request.heap, request.sizes)
+            return await self._fetch(caller, request, reservation)
+        except (MemdError, OSError, BadKernelFile) as trouble:
+            return _trouble(rule, trouble, request.heap)
+
+    async def _judge(self, caller: Caller, request: Request) -> tuple[Rule | None, Verdict]:
+        """Nothing is awaited after the last decision. The books are brought up to date only where that could change it."""
+        swappable, tried = 0, set()
+        while True:
+            rule, verdict = self._decide(caller, request, swappable)
+            remedy = verdict.scope
+            if verdict.error == "NoMemory" and request.heap.kind is HeapKind.CMA:
+                remedy = SWAP
+            if not remedy or remedy in tried:
+                return rule, verdict
+            tried.add(remedy)
+            if remedy == SWAP:
+                swappable = await facts.swappable(self._root)
+            else:
+                await self._refresh([caller.owner] if remedy == admission.OWNER else None)
+
+    def _decide(self, caller: Caller, request: Request, swappable: int) -> tuple[Rule | None, Verdict]:
+        rule = rules.deciding(self._config.rules, caller, request.heap)
+        if rule is None:
+            return None, admission.not_allowed(request, caller.owner)
+        try:
+            source.check(self._root, request.heap, request.sizes)
+            memory = facts.memory(self._root, request.heap, self._ledger, swappable)
+        except (MemdError, OSError, BadKernelFile) as trouble:
+            return rule, _trouble(rule.name, trouble, request.heap)
+        usage = self._ledger.usage(caller.owner, rule.name, self._areas(rule))
+        return rule, admission.decide(rule, self._config.bounds, usage, request, memory, self._level())
+
+    def _areas(self, rule: Rule) -> set[str]:
+        """What the rule's caps go by; a heap that is gone may have lent memory all the same."""
+        return {heap.area for heap in self._heaps.heaps if rules.covers(rule, heap)} | rule.heaps
+
+    async def _fetch(self, caller: Caller, request: Request, reservation: Reservation) -> list[Grant]:
+        errand = Errand(self._ledger, reservation, caller, request)
+        heap = request.heap
+        if heap.kind in MAY_INLINE and request.total <= INLINE and self._level() is Level.NONE:
+            errand.work_here()
+            return await errand.answer()
+        worker = self._worker(heap)
+        worker.submit(errand)
+        try:
+            return await errand.answer()
+        except asyncio.CancelledError:
+            worker.withdraw(errand)
+            raise
+
+    def _worker(self, heap: Heap) -> Worker:
+        if heap.area not in self._workers:
+            self._workers[heap.area] = Worker(heap.area)
+        return self._workers[heap.area]
+
+
+def _most_telling(refused: Sequence[tuple[Request, Verdict]]) -> tuple[Request, Verdict]:
+    """Of several heaps: the first that the caller may use at all."""
+    return next((pair for pair in refused if pair[1].error != "NotAllowed"), refused[0])
+
+
+def _trouble(rule: str, trouble: Exception, heap: Heap) -> Verdict:
+    told = source.translate(trouble, heap)
+    return admission.refusal(rule, str(told), type(told).__name__)
+
+
+def _filter(caller: Caller, heaps: set[str | None], born: float | None, owner: str | None) -> Callable[[Buffer], bool]:
+    def wanted(buffer: Buffer) -> bool:
+        own = caller.is_admin or buffer.owner == caller.owner or buffer.uid == caller.uid
+        heap = heaps == {None} or buffer.heap in heaps
+        return own and heap and (born is None or buffer.time <= born) and (owner is None or buffer.owner == owner)
+
+    return wanted

@@ -1,0 +1,42 @@
+"""The memory facts that one decision needs, read just before it, less what is promised and not yet taken."""
+
+from __future__ import annotations
+
+import asyncio
+
+from memd.kernel import cma, meminfo, swaps, zram
+from memd.kernel.root import Root
+from memd.model import CmaRegion, Heap, HeapKind, Memory
+from memd.policy import swapfill
+from memd.service.ledger import Ledger
+
+
+def memory(root: Root, heap: Heap, ledger: Ledger, swappable: int = 0) -> Memory:
+    """OSError or BadKernelFile where the kernel can't be read: then nothing is decided."""
+    info = meminfo.read(root)
+    region = _region(root, heap)
+    promised = ledger.pending()
+    available = region.available if region else None
+    return Memory(
+        total=info.total,
+        available=max(info.available - promised, 0),
+        cma_free=info.cma_free,
+        region_size=region.size if region else None,
+        region_available=None if available is None else max(available - ledger.pending(heap.area), 0),
+        swappable=swappable,
+    )
+
+
+async def swappable(root: Root) -> int:
+    """Bytes that can still be swapped out, zram counted by what it costs. In a thread: zram's files may keep a reader waiting."""
+    return await asyncio.to_thread(_swappable, root)
+
+
+def _swappable(root: Root) -> int:
+    return swapfill.fill(meminfo.read(root), swaps.read(root) or (), zram.read_all(root)).free
+
+
+def _region(root: Root, heap: Heap) -> CmaRegion | None:
+    if heap.kind is not HeapKind.CMA:
+        return None
+    return next((region for region in cma.read(root) if region.name == heap.region), None)

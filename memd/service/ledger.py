@@ -1,0 +1,176 @@
+"""The books of what is lent, kept honest by weak references: alive means alive in the kernel, whoever holds the buffer.
+
+A grant that fits the books reads nothing. When it does not fit, or a listing wants the truth, the kernel is asked which buffers are
+left, and what is gone is given back. The books are bounded by the caps, the sets by MAX_OWNERS.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from memd.errors import Busy
+from memd.kernel.weakref import EpollSet, InotifySet, WeakSet
+from memd.model import Buffer, Caller, Heap, HeapKind, Usage
+from memd.service.alive import Watched
+
+MAX_OWNERS = 256  # one epoll set each
+SHARED = ""  # the set that simulated buffers of all owners share: a user has few inotify instances
+Key = tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Use:
+    bytes: int = 0
+    buffers: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reservation:
+    """A place in the books for a request that is on its way. Ends in `book` or `give_back`, exactly once."""
+
+    owner: str
+    rule: str
+    heap: Heap
+    sizes: tuple[int, ...]
+
+
+class Ledger:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time) -> None:
+        self._clock, self._wall = clock, wall
+        self._last_id = 0
+        self._books: dict[int, Buffer] = {}
+        self._uses: dict[Key, Use] = {}
+        self._open: set[Reservation] = set()
+        self._sets: dict[str, Watched] = {}
+
+    # What is charged
+
+    def usage(self, owner: str, rule: str, areas: Iterable[str]) -> Usage:
+        """Reservations included. `areas`: those of the heaps that the deciding rule names."""
+        everyone, own, by_rule = self._use("all"), self._use("owner", owner), self._use("rule", rule)
+        shares = [self._use("share", owner, area) for area in set(areas)]
+        return Usage(
+            total_bytes=everyone.bytes,
+            total_buffers=everyone.buffers,
+            owner_bytes=own.bytes,
+            owner_buffers=own.buffers,
+            share_bytes=sum(share.bytes for share in shares),
+            share_buffers=sum(share.buffers for share in shares),
+            rule_bytes=by_rule.bytes,
+            rule_buffers=by_rule.buffers,
+        )
+
+    def pending(self, area: str | None = None) -> int:
+        """Bytes that are promised and not yet taken from the kernel, of one area or of all."""
+        return sum(sum(one.sizes) for one in self._open if area in {None, one.heap.area})
+
+    def lent(self) -> dict[str, tuple[int, int]]:
+        """Heap name -> (bytes, buffers), of what is booked."""
+        found: dict[str, tuple[int, int]] = {}
+        for buffer in self._books.values():
+            size, count = found.get(buffer.heap, (0, 0))
+            found[buffer.heap] = (size + buffer.size, count + 1)
+        return found
+
+    def buffers(self) -> Iterable[Buffer]:
+        """In the order of their ids."""
+        return self._books.values()
+
+    # From request to buffer
+
+    def reserve(self, owner: str, rule: str, heap: Heap, sizes: tuple[int, ...]) -> Reservation:
+        """Charge before the first await. Busy if there is no room for another owner, OSError if there is no fd for his set."""
+        self._watched(owner, heap)
+        reservation = Reservation(owner, rule, heap, sizes)
+        self._open.add(reservation)
+        self._charge(owner, rule, heap.area, sum(sizes), len(sizes))
+        return reservation
+
+    def give_back(self, reservation: Reservation) -> None:
+        self._open.remove(reservation)
+        heap = reservation.heap
+        self._charge(reservation.owner, reservation.rule, heap.area, -sum(reservation.sizes), -len(reservation.sizes))
+
+    def book(self, reservation: Reservation, fds: Sequence[int], caller: Caller, label: str) -> list[Buffer]:
+        """The reservation becomes buffers, weakly referenced. OSError (ENOSPC): nothing is booked, and the reservation stays."""
+        watched = self._watched(reservation.owner, reservation.heap)
+        buffers = [
+            self._buffer(reservation, fd, size, caller, label) for fd, size in zip(fds, reservation.sizes, strict=True)
+        ]
+        for fd, buffer in zip(fds, buffers, strict=True):
+            watched.weak.add(fd, buffer.id)
+        self._open.remove(reservation)
+        self._books |= {buffer.id: buffer for buffer in buffers}
+        watched.ids |= {buffer.id for buffer in buffers}
+        return buffers
+
+    def _buffer(self, reservation: Reservation, fd: int, size: int, caller: Caller, label: str) -> Buffer:
+        self._last_id += 1
+        file = os.fstat(fd)
+        return Buffer(
+            id=self._last_id,
+            heap=reservation.heap.name,
+            size=size,
+            uid=caller.uid,
+            pid=caller.pid,
+            owner=reservation.owner,
+            label=label,
+            time=self._wall(),
+            inode=file.st_ino,
+            device=file.st_dev,
+            rule=reservation.rule,
+            area=reservation.heap.area,
+        )
+
+    # The kernel's word
+
+    async def refresh(self, owners: Iterable[str] | None = None) -> None:
+        """Give back what is gone, of some owners or of all. OSError if the kernel can't be asked."""
+        names = list(self._sets) if owners is None else [*owners, SHARED]
+        for watched in [self._sets[name] for name in dict.fromkeys(names) if name in self._sets]:
+            await watched.refresh()
+
+    async def make_room(self, owner: str) -> None:
+        """Before an owner who is new: sets that hold nothing make room for his."""
+        if owner not in self._sets and len(self._sets) >= MAX_OWNERS:
+            await self.refresh()
+
+    async def close(self) -> None:
+        sets, self._sets = self._sets, {}
+        for watched in sets.values():
+            await watched.close()
+
+    def _watched(self, owner: str, heap: Heap) -> Watched:
+        name = SHARED if heap.kind is HeapKind.SIMULATED else owner
+        if name not in self._sets:
+            if len(self._sets) >= MAX_OWNERS:
+                self._drop_idle()
+            weak: WeakSet = InotifySet() if name == SHARED else EpollSet()
+            self._sets[name] = Watched(weak, self._gone, self._clock)
+        return self._sets[name]
+
+    def _drop_idle(self) -> None:
+        reserved = {reservation.owner for reservation in self._open}
+        for name in [name for name, watched in self._sets.items() if watched.idle and name not in reserved]:
+            self._sets.pop(name).weak.close()
+        if len(self._sets) >= MAX_OWNERS:
+            raise Busy(f"{MAX_OWNERS} owners hold buffers already; ask again when one of them has given all back")
+
+    def _gone(self, ids: set[int]) -> None:
+        for number in ids:
+            buffer = self._books.pop(number)
+            self._charge(buffer.owner, buffer.rule, buffer.area, -buffer.size, -1)
+
+    def _charge(self, owner: str, rule: str, area: str, size: int, count: int) -> None:
+        for key in (("all",), ("owner", owner), ("share", owner, area), ("rule", rule)):
+            use = self._uses.setdefault(key, Use())
+            use.bytes += size
+            use.buffers += count
+            if not use.buffers:
+                del self._uses[key]
+
+    def _use(self, *key: str) -> Use:
+        return self._uses.get(key) or Use()

@@ -1,0 +1,625 @@
+"""The broker with the simulated heap: real memfds, real references, and a machine in a directory for the memory facts."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import mmap
+import os
+import resource
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
+
+import pytest
+
+from memd import errors, names
+from memd.early import ZramSettings
+from memd.errors import (
+    Busy,
+    Failed,
+    InvalidArgs,
+    LimitsExceeded,
+    MemdError,
+    NoMemory,
+    NoSuchHeap,
+    NotAllowed,
+    NotSupported,
+    PressureTooHigh,
+    QuotaExceeded,
+)
+from memd.kernel.root import Root
+from memd.model import Bounds, Caller, Config, Event, Grant, Heap, Level, PressureSettings, Rule
+from memd.service import source
+from memd.service.broker import INLINE, Broker
+from memd.service.heaps import Heaps
+
+Put = Callable[[str, str | bytes], None]
+PAGE = os.sysconf("SC_PAGE_SIZE")
+M = 1 << 20
+CAMERA = Caller(":1.5", 1000, frozenset({1000}), 77, "uid:1000")
+OTHER = Caller(":1.6", 2000, frozenset({2000}), 78, "uid:2000")
+STRANGER = Caller(":1.7", 3000, frozenset(), 79, "uid:3000")
+ROOT = Caller(":1.8", 0, frozenset({0}), 1, "uid:0")
+RULE = Rule("camera", users=frozenset({1000, 2000}), heaps=frozenset({"simulated", "system", "contiguous", "udmabuf"}))
+BOUNDS = Bounds(max_buffer_size=64 * M, max_bytes=128 * M, max_buffers=500, max_buffers_per_owner=200, floor=64 * M)
+MEMINFO = "MemTotal: 1048576 kB\nMemFree: 524288 kB\nMemAvailable: 524288 kB\n"
+
+
+class Desk:
+    """A broker and what it was told with."""
+
+    def __init__(self, root: Root, *rules: Rule) -> None:
+        self.level = Level.NONE
+        self.told: list[Event] = []
+        self.config = Config(
+            ZramSettings(), rules or (RULE,), BOUNDS, PressureSettings((), 4.0), ("contiguous", "system")
+        )
+        self.heaps = Heaps(root, True, {}, ("contiguous", "system", "simulated"))
+        self.broker = Broker(root, self.config, self.heaps, self.told.append, lambda: self.level)
+
+    def configure(self, rule: Rule = RULE, bounds: Bounds = BOUNDS) -> None:
+        self.config = replace(self.config, rules=(rule,), bounds=bounds)
+        self.broker.configure(self.config)
+
+    async def one(self, caller: Caller = CAMERA, size: int = PAGE, heap: str = "simulated") -> Grant:
+        [grant] = await self.broker.allocate(caller, heap, [size], "label")
+        return grant
+
+    async def held(self, caller: Caller = ROOT) -> list[int]:
+        buffers, _ = await self.broker.buffers(caller)
+        return [buffer.id for buffer in buffers]
+
+
+@pytest.fixture(params=[Level.NONE, Level.LOW], ids=["inline", "worker"])
+async def desk(request: pytest.FixtureRequest, root: Root, put: Put) -> AsyncIterator[Desk]:
+    """Small requests are served in the loop at level none, and by a worker else: what holds must hold for both."""
+    put("proc/meminfo", MEMINFO)
+    one = Desk(root)
+    one.level = request.param
+    yield one
+    await one.broker.close()
+
+
+@pytest.fixture
+async def slow(root: Root, put: Put, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Slow]:
+    put("proc/meminfo", MEMINFO)
+    one = Slow(root, monkeypatch)
+    yield one
+    one.gate.set()
+    await one.broker.close()
+
+
+class Slow(Desk):
+    """Allocations in the worker stand at a gate, with their fds made."""
+
+    def __init__(self, root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__(root)
+        self.level = Level.LOW
+        self.gate = threading.Event()
+        self.made: list[int] = []
+        allocate = source.allocate
+
+        def at_the_gate(heap: Heap, sizes: Sequence[int]) -> list[int]:
+            fds = allocate(heap, sizes)
+            self.made += fds
+            self.gate.wait()
+            return fds
+
+        monkeypatch.setattr(source, "allocate", at_the_gate)
+
+    async def until_made(self, count: int) -> None:
+        async with asyncio.timeout(10):
+            while len(self.made) < count:
+                await asyncio.sleep(0.001)
+
+
+def close(grants: Sequence[Grant]) -> None:
+    for grant in grants:
+        os.close(grant.fd)
+
+
+def copies(fd: int) -> int:
+    """How many fds of this process are this file."""
+    wanted = os.fstat(fd)
+    found = 0
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            status = os.fstat(int(name))
+        except OSError:
+            continue  # the fd of this listing
+        found += (status.st_dev, status.st_ino) == (wanted.st_dev, wanted.st_ino)
+    return found
+
+
+async def test_a_grant_is_usable_memory_and_memd_keeps_no_copy(desk: Desk) -> None:
+    grant = await desk.one(size=PAGE + 1)
+
+    assert (grant.size, grant.heap) == (2 * PAGE, "simulated")
+    assert os.fstat(grant.fd).st_size == 2 * PAGE
+    assert copies(grant.fd) == 1
+    assert not os.get_inheritable(grant.fd)
+    with mmap.mmap(grant.fd, grant.size) as mapping:
+        mapping[: 2 * PAGE] = b"x" * 2 * PAGE
+    close([grant])
+
+
+async def test_quota_comes_back_at_the_last_close_without_any_call(desk: Desk) -> None:
+    desk.configure(replace(RULE, max_buffers=2))
+    first, second = await desk.one(), await desk.one()
+    with pytest.raises(QuotaExceeded, match="rule camera: the owner may have 2 buffers, 2 buffers in use"):
+        await desk.one()
+
+    close([first])
+    third = await desk.one()
+
+    assert await desk.held() == [second.id, third.id]
+    with pytest.raises(QuotaExceeded):
+        await desk.one()
+    close([second, third])
+
+
+async def test_a_mapping_keeps_the_charge(desk: Desk) -> None:
+    desk.configure(replace(RULE, max_bytes=PAGE))
+    grant = await desk.one()
+    mapping = mmap.mmap(grant.fd, PAGE)
+    close([grant])
+    with pytest.raises(QuotaExceeded):
+        await desk.one()
+
+    mapping.close()
+    close([await desk.one()])
+
+
+async def test_an_fd_in_flight_keeps_the_charge(desk: Desk) -> None:
+    desk.configure(replace(RULE, max_bytes=PAGE))
+    grant = await desk.one()
+    near, far = socket.socketpair()
+    with near, far:
+        socket.send_fds(near, [b"x"], [grant.fd])
+        close([grant])
+        with pytest.raises(QuotaExceeded):
+            await desk.one()
+
+    close([await desk.one()])
+
+
+async def test_a_child_keeps_the_charge_to_who_borrowed(desk: Desk) -> None:
+    desk.configure(replace(RULE, max_bytes=PAGE))
+    grant = await desk.one()
+    here, there = socket.socketpair()
+    child = os.fork()
+    if not child:
+        here.close()
+        there.recv(1)
+        os._exit(0)
+    there.close()
+    close([grant])
+    with pytest.raises(QuotaExceeded):
+        await desk.one()
+    others = await desk.one(OTHER)
+
+    here.close()
+    os.waitpid(child, 0)
+    close([await desk.one(), others])
+
+
+@pytest.mark.parametrize(
+    "cap",
+    [
+        {"rule": replace(RULE, max_buffers=10)},
+        {"rule": replace(RULE, max_bytes=10 * PAGE)},
+        {"rule": replace(RULE, total_bytes=10 * PAGE)},
+        {"bounds": replace(BOUNDS, max_bytes=10 * PAGE)},
+        {"bounds": replace(BOUNDS, max_buffers=10)},
+        {"bounds": replace(BOUNDS, max_buffers_per_owner=10)},
+    ],
+    ids=["rule's buffers", "rule's bytes", "rule's total", "all bytes", "all buffers", "owner's buffers"],
+)
+async def test_a_hundred_at_once_never_exceed_a_cap(desk: Desk, cap: dict[str, object]) -> None:
+    desk.configure(**cap)  # type: ignore[arg-type]
+
+    outcomes = await asyncio.gather(*(desk.one() for _ in range(100)), return_exceptions=True)
+
+    grants = [outcome for outcome in outcomes if isinstance(outcome, Grant)]
+    assert len(grants) == 10
+    assert {type(outcome) for outcome in outcomes if not isinstance(outcome, Grant)} == {QuotaExceeded}
+    assert len({grant.id for grant in grants}) == len({os.fstat(grant.fd).st_ino for grant in grants}) == 10
+    close(grants)
+
+
+async def test_owners_churn_within_their_caps(desk: Desk) -> None:
+    """Many rounds of borrowing and giving back, some of it at once: the books never end up full of what is gone."""
+    desk.configure(replace(RULE, max_buffers=4))
+
+    async def client(caller: Caller) -> int:
+        done = 0
+        for _ in range(100):
+            try:
+                grant = await desk.one(caller)
+            except QuotaExceeded:
+                continue
+            await asyncio.sleep(0)
+            close([grant])
+            done += 1
+        return done
+
+    done = await asyncio.gather(*(client(caller) for caller in (CAMERA, CAMERA, OTHER, OTHER)))
+
+    assert done == [100] * 4
+    assert await desk.held() == []
+
+
+async def test_many_are_all_or_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    grants = await desk.broker.allocate(CAMERA, "simulated", [1, PAGE + 1, 3 * PAGE], "")
+    assert [grant.size for grant in grants] == [PAGE, 2 * PAGE, 3 * PAGE]
+    assert [grant.id for grant in grants] == await desk.held()
+    close(grants)
+
+    made = iter(range(100))
+    real = source._one
+
+    def third_fails(heap: Heap, size: int) -> int:
+        if next(made) == 2:
+            raise OSError(errno.ENOMEM, "Cannot allocate memory", "/dev/dma_heap/system")
+        return real(heap, size)
+
+    monkeypatch.setattr(source, "_one", third_fails)
+    with pytest.raises(NoMemory, match="heap simulated: the kernel has no memory"):
+        await desk.broker.allocate(CAMERA, "simulated", [PAGE] * 4, "")
+    assert await desk.held() == []
+    assert desk.broker._ledger.usage("uid:1000", "camera", ()).total_bytes == 0
+
+
+@pytest.mark.parametrize(
+    ("sizes", "error"),
+    [
+        ([], InvalidArgs),
+        ([0], InvalidArgs),
+        ([PAGE, 0], InvalidArgs),
+        ([2**63], LimitsExceeded),
+        ([2**64 - 1], LimitsExceeded),
+        ([1 << 31], LimitsExceeded),  # above MemTotal
+        ([65 * M], LimitsExceeded),
+        ([PAGE] * 17, LimitsExceeded),
+        ([64 * M] * 3, QuotaExceeded),
+    ],
+)
+async def test_sizes_that_nobody_gets(desk: Desk, sizes: list[int], error: type[MemdError]) -> None:
+    for caller in (CAMERA, ROOT):
+        with pytest.raises(error):
+            await desk.broker.allocate(caller, "simulated", sizes, "")
+
+    assert await desk.held() == []
+
+
+async def test_who_may_not(desk: Desk) -> None:
+    with pytest.raises(NotAllowed, match=r"no \[Allow\] rule lets uid:3000 use heap simulated"):
+        await desk.one(STRANGER)
+    with pytest.raises(NoSuchHeap, match="heaps of this machine: simulated"):
+        await desk.one(STRANGER, heap="../x")
+    with pytest.raises(InvalidArgs, match="printable"):
+        await desk.broker.allocate(CAMERA, "simulated", [PAGE], "a\x1b[2J")
+
+    close([await desk.one(ROOT)])
+
+
+async def test_pressure_and_floor(desk: Desk, put: Put) -> None:
+    put("proc/meminfo", MEMINFO.replace("MemAvailable: 524288", f"MemAvailable: {64 * 1024 + 4}"))
+    with pytest.raises(NoMemory, match="64M available outside CMA, 8K asked for, and \\[Lending\\] Floor keeps 64M"):
+        await desk.one(size=2 * PAGE)
+    close([await desk.one()])
+
+    desk.level = Level.CRITICAL
+    with pytest.raises(PressureTooHigh):
+        await desk.one()
+
+
+async def test_a_machine_that_tells_nothing_lends_nothing(desk: Desk, put: Put) -> None:
+    put("proc/meminfo", "MemTotal: much\n")
+
+    with pytest.raises(Failed, match="cannot make sense"):
+        await desk.one()
+
+
+async def test_a_refusal_is_told_to_the_journal(desk: Desk) -> None:
+    for _ in range(50):
+        with pytest.raises(NotAllowed):
+            await desk.one(STRANGER)
+
+    assert 0 < len(desk.told) <= 5
+    assert desk.told[0].message_id == names.MESSAGE_REFUSED
+    assert desk.told[0].fields["MEMD_ERROR"] == errors.NotAllowed.bus_name
+
+
+async def test_promises_count_against_the_floor(slow: Slow, put: Put) -> None:
+    """MemAvailable does not know yet what the worker is about to take."""
+    put("proc/meminfo", MEMINFO.replace("MemAvailable: 524288", f"MemAvailable: {66 * 1024}"))
+    first = asyncio.create_task(slow.one(size=M + PAGE))
+    await slow.until_made(1)
+    with pytest.raises(NoMemory):
+        async with asyncio.timeout(5):
+            await slow.one(OTHER, size=M)
+
+    slow.gate.set()
+    close([await first])
+    close([await slow.one(OTHER, size=M)])
+
+
+@pytest.mark.parametrize("many", [1, 3])
+async def test_cancelled_while_the_kernel_works(slow: Slow, many: int) -> None:
+    task = asyncio.create_task(slow.broker.allocate(CAMERA, "simulated", [PAGE] * many, ""))
+    await slow.until_made(many)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert slow.broker._ledger.usage("uid:1000", "camera", ()).total_buffers == many  # the kernel still has it in hand
+
+    slow.gate.set()
+    await slow.broker.close()
+    assert slow.broker._ledger.usage("uid:1000", "camera", ()).total_buffers == 0
+    for fd in slow.made:
+        with pytest.raises(OSError, match="Bad file"):
+            os.fstat(fd)
+
+
+async def test_cancelled_while_it_waits_for_the_worker(slow: Slow) -> None:
+    first = asyncio.create_task(slow.one())
+    await slow.until_made(1)
+    waiting = asyncio.create_task(slow.one())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert slow.broker._ledger.pending() == PAGE
+
+    slow.gate.set()
+    close([await first])
+    assert await slow.held() == []
+    assert len(slow.made) == 1
+
+
+async def test_cancelled_when_the_answer_is_on_its_way(slow: Slow) -> None:
+    """The future has its grants, the task has not: nobody else would close them."""
+    task = asyncio.create_task(slow.one())
+    await slow.until_made(1)
+    slow.gate.set()
+    worker = slow.broker._workers["simulated"]
+    assert worker._running
+    worker._running.add_done_callback(lambda _future: task.cancel())
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert await slow.held() == []
+    with pytest.raises(OSError, match="Bad file"):
+        os.fstat(slow.made[0])
+
+
+async def test_closing_ends_what_waits(slow: Slow) -> None:
+    running, waiting = asyncio.create_task(slow.one()), asyncio.create_task(slow.one())
+    await slow.until_made(1)
+    closing = asyncio.create_task(slow.broker.close())
+    with pytest.raises(Busy, match="memd is ending"):
+        await waiting
+    slow.gate.set()
+    await closing
+    close([await running])
+
+
+async def test_a_slow_area_delays_no_other(slow: Slow, monkeypatch: pytest.MonkeyPatch) -> None:
+    simulated = asyncio.create_task(slow.one())
+    await slow.until_made(1)
+    slow.heaps.heaps += (replace(slow.heaps.heaps[0], name="system"),)
+    monkeypatch.undo()
+
+    close([await slow.one(heap="system")])
+    assert not simulated.done()
+    slow.gate.set()
+    close([await simulated])
+
+
+async def test_large_requests_go_to_the_worker(desk: Desk) -> None:
+    desk.level = Level.NONE
+    close([await desk.one(size=INLINE)])
+    assert not desk.broker._workers
+    close([await desk.one(size=INLINE + PAGE)])
+    assert set(desk.broker._workers) == {"simulated"}
+
+
+def fill_gaps() -> list[int]:
+    """Take every free fd number below the highest one in use."""
+    highest = max(int(name) for name in os.listdir("/proc/self/fd"))
+    taken = [os.dup(0)]
+    while taken[-1] < highest:
+        taken.append(os.dup(0))
+    return taken
+
+
+async def test_no_fd_to_spare(desk: Desk) -> None:
+    """memd keeps a reserve: the request gets an error, and the daemon has fds left to answer with."""
+    close([await desk.one()])
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = fill_gaps()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (taken[-1] + source.RESERVE + 9, hard))
+    grants: list[Grant] = []
+    spare = []
+
+    async def until_refused() -> None:
+        while len(grants) < 50:
+            grants.append(await desk.one())
+
+    try:
+        with pytest.raises(Busy, match="no file descriptor to spare"):
+            await until_refused()
+        spare = [os.dup(0) for _ in range(source.RESERVE)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for fd in taken + spare:
+            os.close(fd)
+        close(grants)
+    assert 0 < len(grants) < 10
+    assert len(spare) == source.RESERVE
+    assert await desk.held() == []
+
+
+@pytest.mark.parametrize("limit", [1, source.RESERVE // 2])
+async def test_no_fd_at_all(desk: Desk, limit: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    try:
+        with pytest.raises(Busy):
+            await desk.one()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    close([await desk.one()])
+
+
+async def test_a_machine_in_a_directory_has_no_heap_to_allocate_from(desk: Desk, put: Put) -> None:
+    put("dev/dma_heap/system", "")
+    put("dev/udmabuf", "")
+    desk.heaps.look()
+
+    for heap in ("system", "udmabuf"):
+        with pytest.raises(Failed, match=f"heap {heap}: what stands in its place is no heap's device node"):
+            await desk.one(heap=heap)
+    assert desk.broker._ledger.usage("uid:1000", "camera", ()).total_buffers == 0
+
+
+async def test_a_node_that_vanished_is_no_heap(desk: Desk, put: Put) -> None:
+    put("dev/dma_heap/system", "")
+    desk.heaps.look()
+    os.unlink(desk.heaps.find("system")[0].path or "")
+
+    with pytest.raises(NoSuchHeap, match="heap system: its device node is gone"):
+        await desk.one(heap="system")
+
+
+async def test_udmabuf_has_a_limit_of_its_own(desk: Desk, put: Put) -> None:
+    put("dev/udmabuf", "")
+    put("sys/module/udmabuf/parameters/size_limit_mb", "2\n")
+    desk.heaps.look()
+
+    with pytest.raises(NotSupported, match=r"at most 2M .* 3M asked for.* udmabuf.size_limit_mb"):
+        await desk.one(heap="udmabuf", size=3 * M)
+
+
+async def test_any_falls_to_the_next_heap_that_can(desk: Desk, put: Put) -> None:
+    put("dev/dma_heap/reserved", "")
+    put("sys/kernel/mm/cma/reserved/available_pages", "0\n")
+    desk.heaps.look()
+
+    grant = await desk.one(heap="any")
+    assert grant.heap == "simulated"
+    assert desk.told == []
+    with pytest.raises(NoMemory, match="CMA area reserved has 0B left, 4K asked for"):
+        await desk.one(heap="contiguous")
+    close([grant])
+
+
+async def test_any_tells_of_the_first_heap_that_the_caller_may_use(desk: Desk, put: Put) -> None:
+    put("dev/dma_heap/reserved", "")
+    desk.heaps.look()
+    desk.configure(replace(RULE, heaps=frozenset({"simulated"}), max_buffers=1))
+    grant = await desk.one(heap="any")
+
+    with pytest.raises(QuotaExceeded):
+        await desk.one(heap="any")
+    with pytest.raises(NotAllowed, match="heap reserved"):
+        await desk.one(STRANGER, heap="any")
+    assert len(desk.told) == 2
+    close([grant])
+
+
+async def test_a_cma_request_counts_what_can_be_swapped_out(desk: Desk, put: Put) -> None:
+    short = MEMINFO.replace("MemAvailable: 524288", f"MemAvailable: {64 * 1024}")
+    put("dev/dma_heap/reserved", "")
+    put("proc/meminfo", short)
+    desk.heaps.look()
+    with pytest.raises(NoMemory, match="64M available or can be swapped out"):
+        await desk.one(heap="contiguous")
+
+    put("proc/swaps", "Filename Type Size Used Priority\n/dev/vdb partition 1048576 0 -2\n")
+    put("proc/meminfo", f"{short}SwapTotal: 1048576 kB\nSwapFree: 1048576 kB\n")
+    verdict, info = await desk.broker.can_allocate(CAMERA, "contiguous", PAGE)
+    assert verdict.allowed
+    assert info["heap"] == "reserved"
+
+
+async def test_asking_first_takes_nothing_and_tells_nobody(desk: Desk) -> None:
+    desk.configure(replace(RULE, max_bytes=4 * PAGE))
+    verdict, info = await desk.broker.can_allocate(CAMERA, "simulated", 2 * PAGE)
+    assert verdict.allowed
+    assert info == {
+        "heap": "simulated",
+        "size": 2 * PAGE,
+        "rule": "camera",
+        "limit": 4 * PAGE,
+        "use": 0,
+        "reason": "allowed by rule camera; rule camera: the owner may have 16K, 0B in use",
+    }
+
+    verdict, info = await desk.broker.can_allocate(CAMERA, "any", 5 * PAGE)
+    assert not verdict.allowed
+    assert (info["error"], info["limit"], info["use"]) == (QuotaExceeded.bus_name, 4 * PAGE, 0)
+    verdict, info = await desk.broker.can_allocate(STRANGER, "simulated", 1)
+    assert info["error"] == NotAllowed.bus_name
+    assert desk.told == []
+    assert await desk.held() == []
+
+
+async def test_asking_first_sees_what_came_back(desk: Desk) -> None:
+    desk.configure(replace(RULE, max_buffers=1))
+    close([await desk.one()])
+
+    verdict, _ = await desk.broker.can_allocate(CAMERA, "simulated", 1)
+    assert verdict.allowed
+
+
+async def test_a_new_configuration_decides_from_now_on(desk: Desk) -> None:
+    grant = await desk.one()
+    desk.configure(replace(RULE, max_buffers=1))
+    with pytest.raises(QuotaExceeded):
+        await desk.one()
+
+    desk.configure(replace(RULE, users=frozenset()))
+    with pytest.raises(NotAllowed):
+        await desk.one()
+    assert await desk.held() == [grant.id]
+    close([grant])
+
+
+async def test_listings(desk: Desk) -> None:
+    own = [await desk.one() for _ in range(3)]
+    others = [await desk.one(OTHER), await desk.one(OTHER)]
+    everything = [grant.id for grant in own + others]
+    broker = desk.broker
+
+    assert await desk.held() == everything
+    assert await desk.held(CAMERA) == everything[:3]
+    assert await desk.held(STRANGER) == []
+    [buffer, *_], _ = await broker.buffers(CAMERA)
+    status = os.fstat(own[0].fd)
+    assert (buffer.label, buffer.heap, buffer.owner, buffer.rule) == ("label", "simulated", "uid:1000", "camera")
+    assert (buffer.inode, buffer.device) == (status.st_ino, status.st_dev)
+
+    pages: list[list[int]] = []
+    after: int | None = 0
+    while after is not None:
+        page, after = await broker.buffers(ROOT, after=after, limit=2)
+        pages.append([buffer.id for buffer in page])
+    assert pages == [everything[:2], everything[2:4], everything[4:]]
+
+    assert len((await broker.buffers(ROOT, owner="uid:2000"))[0]) == 2
+    assert len((await broker.buffers(ROOT, heap="simulated"))[0]) == 5
+    assert len((await broker.buffers(ROOT, heap="system"))[0]) == 0
+    assert len((await broker.buffers(ROOT, older=3600.0))[0]) == 0
+    assert len((await broker.buffers(ROOT, older=-1.0))[0]) == 5
+    with pytest.raises(InvalidArgs):
+        await broker.buffers(ROOT, limit=1001)
+    assert await broker.lent() == {"simulated": (5 * PAGE, 5)}
+
+    close(own + others)
+    assert await broker.lent() == {}
+    assert await desk.held() == []
