@@ -6,7 +6,6 @@ Heaps may come as modules after memd started, and their directory with the first
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterator, Mapping
 
 from memd.errors import NoSuchHeap
@@ -17,7 +16,6 @@ from memd.model import Heap, HeapKind
 from memd.names import ANY, SIMULATED, UDMABUF
 from memd.policy import heapnames
 
-log = logging.getLogger(__name__)
 # Watched from the top down, so that what appears in between is an event; None: every name in it is a heap.
 WATCHED: tuple[tuple[str, frozenset[str] | None], ...] = (
     ("", frozenset({"dev"})),
@@ -47,17 +45,23 @@ class Heaps:
         self._areas = cmaheap.read(root)  # areas are made at boot: once is enough, and the tree is big
         self._inotify: Inotify | None = None
         self._interests: dict[int, frozenset[str] | None] = {}
+        self._blind: tuple[str, ...] = ()
         self._on_change: Callable[[], None] = lambda: None
         self.heaps: tuple[Heap, ...] = ()
         self.missing: tuple[str, ...] = ()
         self.look()
 
     def start(self, on_change: Callable[[], None]) -> None:
-        """Watch in the running loop; `on_change` is called after `heaps` changed. OSError if the kernel gives no inotify."""
+        """Watch in the running loop; `on_change` is called after `heaps` changed. Where the kernel gives no inotify, `missing` says so."""
         self._on_change = on_change
-        self._inotify = Inotify()
-        asyncio.get_running_loop().add_reader(self._inotify.fileno(), self._happened)
-        self._watch()
+        try:
+            self._inotify = Inotify()
+            self._watch()
+        except OSError as error:
+            self.stop()
+            self._blind = (f"heaps that appear later are not seen: {error}",)
+        else:
+            asyncio.get_running_loop().add_reader(self._inotify.fileno(), self._happened)
         self.look()
 
     def stop(self) -> None:
@@ -85,10 +89,14 @@ class Heaps:
         return own or [heap for heap in self.heaps if word in heap.aliases]
 
     def look(self) -> None:
-        """Look again; `on_change` is called if anything differs."""
-        nodes = dmaheap.names(self._root)
+        """Look again; `on_change` is called if anything differs. Heaps that can't be listed stay as they were, and `missing` says so."""
+        try:
+            nodes = dmaheap.names(self._root)
+        except OSError as error:
+            self.missing = (f"heaps can't be listed: {error}", *self._blind)
+            return
         heaps = tuple(self._scan(nodes or ()))
-        self.missing = tuple(self._lacking(heaps, none=nodes is None))
+        self.missing = (*self._lacking(heaps, none=nodes is None), *self._blind)
         if heaps != self.heaps:
             self.heaps = heaps
             self._on_change()
@@ -125,10 +133,7 @@ class Heaps:
         assert self._inotify
         if any(self._concerns(wd, name) for wd, name in self._inotify.events()):
             self._watch()
-            try:
-                self.look()
-            except OSError as error:
-                log.warning("heaps are as they were: %s", error)
+            self.look()
 
     def _concerns(self, wd: int, name: str) -> bool:
         interest = self._interests.get(wd)

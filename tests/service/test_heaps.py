@@ -166,6 +166,36 @@ async def test_what_else_happens_in_dev_is_no_reason_to_look(
     assert machine.changes == 1
 
 
+async def test_without_inotify_the_heaps_of_now_are_served(
+    root: Root, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("dev/dma_heap/system", "")
+
+    def none_left() -> None:
+        raise OSError(24, "Too many open files", "inotify")
+
+    monkeypatch.setattr("memd.service.heaps.Inotify", none_left)
+    machine = Machine(root)
+
+    assert names(machine.heaps) == ["system"]
+    assert "heaps that appear later are not seen" in machine.heaps.missing[-1]
+    machine.heaps.stop()
+
+
+def test_heaps_that_cant_be_listed_stay_as_they_were(root: Root, put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+    put("dev/dma_heap/system", "")
+    heaps = Heaps(root, False, {}, ANY)
+
+    def refused(_path: str) -> list[str]:
+        raise PermissionError(13, "Permission denied", root.path("dev/dma_heap"))
+
+    monkeypatch.setattr(os, "listdir", refused)
+    heaps.look()
+
+    assert names(heaps) == ["system"]
+    assert "Permission denied" in heaps.missing[0]
+
+
 async def test_a_stopped_registry_leaves_nothing_watching(root: Root, put: Put) -> None:
     machine = Machine(root)
     before = len(os.listdir("/proc/self/fd"))
