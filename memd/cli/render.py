@@ -49,9 +49,10 @@ def _columns(stream: TextIO, environment: Mapping[str, str]) -> int | None:
     if environment.get("COLUMNS", "").isdigit() and int(environment["COLUMNS"]):
         return max(int(environment["COLUMNS"]), NARROWEST)
     try:
-        return max(os.get_terminal_size(stream.fileno()).columns, NARROWEST)
+        columns = os.get_terminal_size(stream.fileno()).columns
     except (OSError, ValueError):  # no terminal; ValueError: no file at all
         return None
+    return max(columns, NARROWEST) if columns else None  # a serial line does not know its width
 
 
 def _unicode(encoding: str | None, environment: Mapping[str, str]) -> bool:

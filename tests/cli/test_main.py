@@ -32,7 +32,8 @@ def start(peer: Peer, machine: Machine) -> Any:
         "stderr": PIPE,
         "text": True,
     }
-    return lambda *words, **more: subprocess.run([sys.executable, "-m", "memd.cli", *words], **options | more)
+    memctl = [sys.executable, "-m", "memd.cli"]
+    return lambda *words, command=None, **more: subprocess.run(command or [*memctl, *words], **options | more)
 
 
 def test_status(memctl: Memctl) -> None:
@@ -279,6 +280,19 @@ def test_reader_that_leaves(start: Any) -> None:
     os.close(writing)
 
     assert (done.returncode, done.stderr) == (exits.PIPE_CLOSED, "")
+
+
+def test_closed_stdout(start: Any) -> None:
+    """Its number must not become the bus's, nor the buffer's."""
+    script = "exec >&-; exec \"$0\" -m memd.cli alloc any 4K -- sh -c 'echo fd $MEMD_FD >&2; echo lost'"
+    done = start(command=["sh", "-c", script, sys.executable])
+
+    assert (done.returncode, done.stdout) == (0, "")
+    assert int(done.stderr.split()[-1]) > 2
+
+
+def test_closed_stdout_is_no_error(start: Any) -> None:
+    assert start(command=["sh", "-c", '"$0" -m memd.cli status >&-', sys.executable]).returncode == 0
 
 
 def test_start_stays_light() -> None:

@@ -21,7 +21,7 @@ from memd.cli.main import main
 from memd.client import Buffer, Memd, Unreachable, types
 from tests.bus.buses import BUSES, Bus, dbus_daemon
 
-CONFIG = "[Zram]\nEnabled=no\n[Lending]\nMaxBytes=64M\n"
+CONFIG = "[Zram]\nEnabled=no\n[Lending]\nMaxBytes=64M\nRefuseAt=never\n"  # another test may stall the machine
 WRITER = "import mmap, os; mmap.mmap(int(os.environ['MEMD_FD']), 4096)[:5] = b'token'"
 READER = "import mmap, os; print(mmap.mmap(int(os.environ['MEMD_FD']), 4096)[:5].decode())"
 Memctl = Callable[..., tuple[int, str, str]]

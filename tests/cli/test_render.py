@@ -126,12 +126,13 @@ def test_columns(columns: str, expected: int | None) -> None:
     assert render.look(io.StringIO(), {"COLUMNS": columns}).width == expected
 
 
-def test_width_of_a_real_terminal() -> None:
+@pytest.mark.parametrize(("columns", "expected"), [(97, 97), (3, 20), (0, None)])
+def test_width_of_a_real_terminal(columns: int, expected: int | None) -> None:
     import fcntl
     import struct
     import termios
 
     master, slave = os.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 97, 0, 0))
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     with os.fdopen(master), os.fdopen(slave, "w") as terminal:
-        assert render.look(terminal, {}).width == 97
+        assert render.look(terminal, {}).width == expected
