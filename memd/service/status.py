@@ -72,9 +72,10 @@ class Status:
         """Read in a thread, one reader at a time; the last value if the kernel keeps it waiting."""
         if self._reading is None or self._reading.done():
             self._reading = asyncio.ensure_future(asyncio.to_thread(read_machine, self._root))
-        done, _ = await asyncio.wait({self._reading}, timeout=SLOW if self._last else None)
-        if done:
-            self._last = self._reading.result()
+        reading = self._reading  # another caller may start the next one while this one waits
+        await asyncio.wait({reading}, timeout=SLOW if self._last else None)
+        if reading.done():
+            self._last = reading.result()
         assert self._last is not None
         return self._last
 
