@@ -25,10 +25,14 @@ from memd.bus.standard import (
 from memd.bus.tree import Tree
 from memd.bus.wire import Received, close_all
 from memd.errors import BadKernelFile, Failed, InvalidArgs, LimitsExceeded, MemdError
+from memd.names import JOB, MANAGER, ZRAM
 
 MAX_PER_SENDER = 128  # what dbus-daemon allows in waiting replies; more comes without waiting, or through another bus
 MAX_CALLS = 1024
+FEW = 2  # running calls that everybody may have, however many others have
 MAX_TEXT = 2000
+# What is of use to a caller who wants no reply. All else gives something that nobody would get.
+ACTING = {(MANAGER, "Reload"), (MANAGER, "WriteOff"), (ZRAM, "Set"), (JOB, "Cancel")}
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +58,8 @@ class Dispatcher:
         """Types first, then the bounds, and only then the body: what is refused costs nothing. Never raises."""
         try:
             method = self._contract.method(call.interface, call.member, call.signature)
-            if method and "h" in method.reply and not call.wants_reply:
-                return  # nobody would get the fds
+            if not call.wants_reply and (method is None or (method.interface, method.name) not in ACTING):
+                return
             self._bound(call.sender)
             arguments = self._arguments(call) if method else []
         except Exception as error:
@@ -84,8 +88,8 @@ class Dispatcher:
     def _bound(self, sender: str) -> None:
         if self._senders[sender] >= MAX_PER_SENDER:
             raise LimitsExceeded(f"{MAX_PER_SENDER} calls of yours are being answered; wait for replies first")
-        if len(self._running) >= MAX_CALLS:
-            raise LimitsExceeded(f"{MAX_CALLS} calls are being answered; try again")
+        if len(self._running) >= MAX_CALLS and self._senders[sender] >= FEW:
+            raise LimitsExceeded(f"{MAX_CALLS} calls are being answered; wait for replies first")
 
     async def _answer(self, call: Received, method: Method | None, arguments: list[Any]) -> None:
         try:

@@ -193,12 +193,13 @@ class Reader:
                 yield from _skip(length + body)
                 self._drop_fds()
                 continue
-            head = start + (yield from _exactly(length))
             if body > MAX_BODY:
+                head = start + (yield from _exactly(length))
                 yield from _skip(body)
                 self._finish(head, b"", self._too_big)
             else:
-                self._finish(head, (yield from _exactly(body)), self._deliver)
+                rest = yield from _exactly(length + body)
+                self._finish(start + rest[:length], rest[length:], self._deliver)
 
     def _finish(self, head: bytes, body: bytes, deliver: Callable[[Received], None]) -> None:
         try:

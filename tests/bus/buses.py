@@ -57,7 +57,7 @@ def dbus_daemon(directory: Path) -> Iterator[Bus]:
     config = directory / "bus.conf"
     config.write_text(CONFIG.format(path=directory / "bus", policy=POLICY))
     command = ["dbus-daemon", f"--config-file={config}", "--nofork", "--nopidfile", "--nosyslog", "--print-address=1"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     with _ended(process):
         assert process.stdout
         address = process.stdout.readline().decode().strip()

@@ -45,12 +45,27 @@ def authenticate(sock: socket.socket) -> None:
     sock.sendall(b"BEGIN\r\n")
 
 
+def bare(serial: int, fields: Sequence[tuple[int, str, str]], signature: str, body: bytes, flags: int = 0) -> bytes:
+    """A method call of exactly these header fields and bytes, which no library would make."""
+    header = b""
+    for code, kind, value in [*fields, *([(8, "g", signature)] if signature else [])]:
+        text = value.encode()
+        length = struct.pack("<B" if kind == "g" else "<I", len(text))
+        header += bytes(-len(header) & 7) + struct.pack("<BB", code, 1) + kind.encode() + b"\0" + length + text + b"\0"
+    start = struct.pack("<cBBBIII", b"l", 1, flags, 1, len(body), serial, len(header))
+    return start + header + bytes(-len(header) & 7) + body
+
+
+def to_memd(member: str, interface: str = "org.memd1.Manager", path: str = "/org/memd1") -> list[tuple[int, str, str]]:
+    return [(1, "o", path), (2, "s", interface), (3, "s", member), (6, "s", "org.memd1")]
+
+
 class Raw:
     """One connection; `connect` says Hello, a bare `Raw(sock)` speaks to a peer."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
-        self.sock.settimeout(20)
+        self.sock.settimeout(60)  # when to give up, on however busy a machine
         self.library: Library = load()
         self.name = ""
         self._serial = 0
@@ -93,6 +108,12 @@ class Raw:
             rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))]
             data = data[self.sock.sendmsg([data], rights) :]
         self.sock.sendall(data)
+
+    def start_bare(self, fields: Sequence[tuple[int, str, str]], signature: str, body: bytes, flags: int = 0) -> int:
+        """Send a call of these bytes without waiting; its serial."""
+        self._serial += 1
+        self.send(bare(self._serial, fields, signature, body, flags))
+        return self._serial
 
     def start(
         self, destination: str | None, path: str, interface: str | None, member: str, signature: str = "",
