@@ -19,6 +19,7 @@ from memd.errors import ConfigError, MemdError
 from memd.ini import Ini
 from memd.kernel.root import Root
 from memd.model import Bounds, Config, Level, PressureSettings, Rule, Trigger
+from memd.names import GROUP
 from memd.policy.pressure import DEFAULT_RELIEF, DEFAULT_TRIGGERS
 
 HIGHEST_COUNT = 1_000_000
@@ -188,6 +189,13 @@ def build(source: Ini, total: int) -> Config:
     )
 
 
+def lacking(config: Config) -> tuple[str, ...]:
+    """What the configuration rests on and this machine does not have, a line each."""
+    if any(rule.name == GROUP for rule in config.rules):
+        return ()
+    return (f"no group {GROUP}: by default only root may borrow; run systemd-sysusers, or write [Allow] rules",)
+
+
 def load(root: Root, total: int, file: str | None = None) -> Config:
     return build(ini.read(root, file), total)
 
@@ -224,10 +232,9 @@ def _rules(source: Ini, total: int, findings: list[Finding]) -> tuple[Rule, ...]
 
 
 def _rule(source: Ini, section: str, name: str, total: int, findings: list[Finding]) -> Rule | None:
-    """None closes the rule: one wrong value, and it opens nothing."""
+    """One wrong value closes the rule: it refuses whom it matches. None for the built-in rule on a machine without its group."""
     keys = _rule_keys(total)
     values: dict[str, Any] = {}
-    good = True
     for key, value in source.sections[section].items():
         if key not in keys:
             findings.append(unknown_key(section, key, value, tuple(keys)))
@@ -235,12 +242,13 @@ def _rule(source: Ini, section: str, name: str, total: int, findings: list[Findi
         try:
             values[keys[key].field] = keys[key].parse(value.text)
         except MemdError as error:
-            good = False
-            if (
-                value.file != ini.BUILTIN_FILE
-            ):  # a machine without the group is told elsewhere, and is no mistake in a file
-                findings.append(wrong_value(section, key, value, error, "the rule is closed"))
-    return Rule(name=name, **values) if good else None
+            if value.file == ini.BUILTIN_FILE:  # no mistake in a file, and told by `lacking`
+                return None
+            values["closed"] = True
+            findings.append(wrong_value(section, key, value, error, "the rule is closed"))
+    if values.get("closed") and "Heaps" in source.sections[section]:
+        values.setdefault("heaps", frozenset({"*"}))
+    return Rule(name=name, **values)
 
 
 def _pressure(values: dict[str, Any], source: Ini, findings: list[Finding]) -> PressureSettings:

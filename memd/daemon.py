@@ -64,6 +64,7 @@ class Daemon:
         self._status = Status(root, outcome, self._heaps, self._broker, self._watch)
         self._status.version, self._status.simulated = __version__, options.simulate
         self._status.findings = settings.findings
+        self._status.lacking = config.lacking(settings)
 
     async def run(self) -> int:
         async with AsyncExitStack() as stack:
@@ -109,7 +110,7 @@ class Daemon:
     def _tell_start(self) -> None:
         self._tell(zram_event(self._outcome))
         self._tell_degraded(self._status.findings)
-        for line in (*self._watch.missing, *self._heaps.missing):
+        for line in self._status.missing:
             self._tell(Event(line, names.MESSAGE_MISSING, 5, {}))
 
     def _tell_degraded(self, findings: Sequence[Finding]) -> None:
@@ -124,7 +125,7 @@ class Daemon:
         self._heaps.configure(settings.aliases, settings.any_heaps)
         self._broker.configure(settings)
         await self._watch.configure(settings.pressure)
-        self._status.findings = ()
+        self._status.findings, self._status.lacking = (), config.lacking(settings)
         later = settings.zram != self._zram
         return {"message": "reloaded; [Zram] takes effect when memd-swap.service starts next" if later else "reloaded"}
 

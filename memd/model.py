@@ -84,7 +84,8 @@ class Rule:
     """One [Allow NAME] section. Empty `users` and `groups` match nobody, `everyone` all; `heaps` may hold "*".
 
     Caps None are uncapped by this rule. `max_*`: what each owner may have of the heaps that the rule names; `total_*`: what all who
-    were let in by this rule may have together. `exempt`: lent to at any pressure.
+    were let in by this rule may have together. `exempt`: lent to at any pressure. `closed`: a value
+    of it is wrong, so it refuses whom it matches; a broader rule must not give them more than was meant.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Rule:
     total_bytes: int | None = None
     total_buffers: int | None = None
     exempt: bool = False
+    closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

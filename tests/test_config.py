@@ -45,7 +45,7 @@ def test_values(root: Root, put: Put) -> None:
     assert found.zram.size == "ram / 2"
     assert found.zram.algorithms == ("lz4", "lzo")
     rule = found.rules[-1]
-    assert (rule.name, rule.users, rule.groups, rule.max_bytes) == ("camera", {0}, {0, 44}, TOTAL // 10)
+    assert (rule.name, rule.users, rule.groups, rule.max_bytes) == ("camera", frozenset({0}), frozenset({0, 44}), TOTAL // 10)
     assert found.bounds.floor == 100 << 20
     assert found.pressure.triggers[0].window == 2.0
     assert found.any_heaps == ("my_cma", "system")
@@ -108,7 +108,13 @@ def test_a_typo_never_costs_the_device_its_swap(root: Root, put: Put) -> None:
 def test_a_wrong_value_closes_its_rule_and_no_other(root: Root, put: Put) -> None:
     found = load(root, put, "[Allow a]\nUser=0\nHeaps=system\nMaxBytes=many\n[Allow b]\nUser=0\nHeaps=system\n")
 
-    assert [rule.name for rule in found.rules if rule.name in "ab"] == ["b"]
+    assert [(rule.name, rule.closed) for rule in found.rules if rule.name in "ab"] == [("a", True), ("b", False)]
+
+
+def test_a_closed_rule_refuses_even_where_its_heaps_make_no_sense(root: Root, put: Put) -> None:
+    (rule,) = (rule for rule in load(root, put, "[Allow a]\nUser=0\nHeaps=a/b\n").rules if rule.name == "a")
+
+    assert (rule.closed, rule.heaps) == (True, frozenset({"*"}))
 
 
 def test_dropins_override_key_by_key_and_empty_resets(root: Root, put: Put) -> None:
@@ -134,6 +140,18 @@ def test_the_builtin_rule_can_be_closed(root: Root, put: Put) -> None:
     found = load(root, put, "[Allow dmaheap]\nHeaps=\nGroup=\n")
 
     assert all(not rule.heaps for rule in found.rules if rule.name == "dmaheap")
+
+
+def test_a_machine_without_the_group_is_told(root: Root, put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> int:
+        raise KeyError(name)
+
+    monkeypatch.setattr(config, "_gid", absent)
+    found = config.load(root, TOTAL)
+
+    assert found.findings == ()
+    assert "no group dmaheap" in config.lacking(found)[0]
+    assert config.lacking(load(root, put, "[Allow dmaheap]\nGroup=0\n")) == ()
 
 
 def test_a_named_file_that_is_not_there_is_told(root: Root) -> None:

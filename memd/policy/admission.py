@@ -37,9 +37,10 @@ class _Cap:
 
 
 def decide(rule: Rule, bounds: Bounds, usage: Usage, request: Request, memory: Memory, level: Level) -> Verdict:
-    """In this order: what is no size, what no giving back would allow, caps, pressure, memory."""
+    """In this order: a closed rule, what is no size, what no giving back would allow, caps, pressure, memory."""
     return (
-        _size(rule, bounds, request, memory)
+        _closed(rule)
+        or _size(rule, bounds, request, memory)
         or _caps(rule, bounds, usage, request)
         or _pressure(rule, bounds, level)
         or _floor(rule, bounds, request, memory)
@@ -55,6 +56,13 @@ def not_allowed(request: Request, who: str) -> Verdict:
     """No rule matches the caller for this heap."""
     reason = f"no [Allow] rule lets {who} use heap {request.heap.name}; an administrator can write one in memd.conf, see `man memd.conf`"
     return refusal("", reason, "NotAllowed")
+
+
+def _closed(rule: Rule) -> Verdict | None:
+    if not rule.closed:
+        return None
+    reason = f"rule {rule.name} is closed by a wrong value in memd.conf; an administrator finds it with `memctl config check`"
+    return refusal(rule.name, reason, "NotAllowed")
 
 
 def _size(rule: Rule, bounds: Bounds, request: Request, memory: Memory) -> Verdict | None:

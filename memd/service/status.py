@@ -44,8 +44,14 @@ class Status:
         self._last: Machine | None = None
         self._reading: asyncio.Future[Machine] | None = None
         self.findings: Sequence[Finding] = ()
+        self.lacking: Sequence[str] = ()
         self.version = ""
         self.simulated = False
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """One line for each thing that this machine lacks and memd does without."""
+        return (*self._watch.missing, *self._heaps.missing, *self.lacking)
 
     async def read(self) -> dict[str, object]:
         machine = await self._machine()
@@ -56,7 +62,7 @@ class Status:
             "uptime": time.monotonic() - self._started,
             "simulated": self.simulated,
             "degraded": [str(finding) for finding in self.findings],
-            "missing": [*self._watch.missing, *self._heaps.missing, *machine.unreadable],
+            "missing": [*self.missing, *machine.unreadable],
             "memory": _plain(machine.memory),
             "zram_state": self._outcome.state,
             "zram_reason": self._outcome.reason,

@@ -36,6 +36,8 @@ def test_yes_names_the_tightest_cap() -> None:
 @pytest.mark.parametrize(
     ("rule", "bounds", "usage", "asked", "level", "error", "reason"),
     [
+        (replace(RULE, closed=True), BOUNDS, Usage(), request(M), Level.NONE, "NotAllowed",
+         "rule camera is closed by a wrong value in memd.conf; an administrator finds it with `memctl config check`"),
         (RULE, BOUNDS, Usage(), request(0), Level.NONE, "InvalidArgs", "a buffer of 0 bytes is none; ask for at least 1"),
         (RULE, BOUNDS, Usage(), Request(SYSTEM, ()), Level.NONE, "InvalidArgs", "a buffer of 0 bytes is none; ask for at least 1"),
         (RULE, BOUNDS, Usage(), request(2**64), Level.NONE, "LimitsExceeded",
