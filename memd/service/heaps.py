@@ -76,11 +76,13 @@ class Heaps:
 
     def find(self, word: str) -> list[Heap]:
         """Candidates for what a caller said, in order: a heap's own name, an alias, or `any`. NoSuchHeap if there is none."""
-        words = self._any if word == ANY else (word,)
+        simulated = (SIMULATED,) if self._simulate else ()
+        words = (*self._any, *simulated) if word == ANY else (word,)
         found = list(dict.fromkeys(heap for one in words for heap in self._named(one)))
         if not found:
             there = ", ".join(heap.name for heap in self.heaps) or "none"
-            raise NoSuchHeap(f"no heap {word[:64]!a}; heaps of this machine: {there}")
+            wanted = f"none of [Heaps] Any={' '.join(words)} is there" if word == ANY else f"no heap {word[:64]!a}"
+            raise NoSuchHeap(f"{wanted}; heaps of this machine: {there}")
         return found
 
     def _named(self, word: str) -> list[Heap]:
