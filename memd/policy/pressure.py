@@ -67,7 +67,7 @@ def unprivileged(settings: PressureSettings) -> PressureSettings:
 
 def _stretched(trigger: Trigger) -> Trigger:
     window = math.ceil(trigger.window / UNPRIVILEGED_WINDOW) * UNPRIVILEGED_WINDOW
-    return replace(trigger, stall=trigger.stall * window / trigger.window, window=window)
+    return replace(trigger, stall=trigger.stall / trigger.window * window, window=window)
 
 
 def polled(settings: PressureSettings) -> PressureSettings:
