@@ -15,11 +15,17 @@ from memd.names import MANAGER
 MAX_HEAP_NAME = 255
 LIST_OPTIONS = {"after": "t", "limit": "t", "heap": "s", "older": "t", "owner": "s"}
 MICROSECONDS = 1_000_000
+MAX_UINT64 = (1 << 64) - 1
 
 
 def heap_word(text: str) -> str:
     """A caller's heap name: printable ASCII without a slash. InvalidArgs, which shows it escaped and cut."""
-    if not 0 < len(text) <= MAX_HEAP_NAME or not (text.isascii() and text.isprintable()) or "/" in text:
+    if (
+        not 0 < len(text) <= MAX_HEAP_NAME
+        or not (text.isascii() and text.isprintable())
+        or "/" in text
+        or text in (".", "..")
+    ):
         raise InvalidArgs(
             f"{text[:64]!a} ({len(text)} characters) is no heap name: 1 to {MAX_HEAP_NAME} printable ASCII characters, no /"
         )
@@ -67,6 +73,9 @@ class Manager:
         options(given, {})
         caller = await self._caller(sender)
         verdict, info = await self._services.broker.can_allocate(caller, heap_word(heap), size)
+        rounded = info.get("size")  # 2^64 - 1 rounds up to more than t can hold
+        if isinstance(rounded, int) and rounded > MAX_UINT64:
+            info = info | {"size": MAX_UINT64}
         return Answer((verdict.allowed, info))
 
     async def list_buffers(self, sender: str, given: Options) -> Answer:

@@ -136,7 +136,8 @@ class Server:
         """Only the bus may say that somebody has gone: a client can send the same words to us directly."""
         if (signal.sender, signal.interface, signal.member, signal.signature) != (BUS, BUS, "NameOwnerChanged", "sss"):
             return
-        assert self._connection
+        if not self._connection:  # stopped, and the name that went is ours
+            return
         name, _, owner = self._connection.arguments(signal)
         if not owner and self._credentials:
             self._credentials.forget(name)

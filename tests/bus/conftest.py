@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from memd.bus.library import Library, load
 from tests.bus.buses import BUSES, Bus, dbus_daemon
+from tests.bus.daemon import Daemon, running
 
 LIBRARIES = ("dbus_next", "dbus_fast")
 
@@ -30,6 +33,21 @@ def daemon_bus(tmp_path: Path) -> Iterator[Bus]:
     """dbus-daemon alone, where the other bus would add nothing."""
     with dbus_daemon(tmp_path) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A directory that other users can look into, as pytest's are not."""
+    with tempfile.TemporaryDirectory(prefix="memd-bus-") as directory:
+        os.chmod(directory, 0o755)
+        yield Path(directory)
+
+
+@pytest.fixture(scope="session")
+def steady(place: Path) -> Iterator[Daemon]:
+    """One memd on dbus-daemon for all tests that ask and change nothing."""
+    with dbus_daemon(place) as bus, running(bus.address, place) as daemon:
+        yield daemon
 
 
 @pytest.fixture(params=LIBRARIES)

@@ -70,11 +70,11 @@ def target(member: str) -> tuple[str, str, str, str]:
 
 
 @contextlib.contextmanager
-def running(address: str, directory: Path, library: str = "dbus_next", config: str = CONFIG) -> Iterator[Daemon]:
-    """memd with --simulate, from its exec to its end: by SIGTERM with status 0, unless the test sees to another."""
-    (directory / "memd.conf").write_text(config)
+def running(address: str, directory: Path, library: str = "dbus_next", *options: str) -> Iterator[Daemon]:
+    """memd with --simulate, from its exec to its end: by SIGTERM with status 0, unless the test sees to another. `options`: its own."""
+    (directory / "memd.conf").write_text(CONFIG)
     log = directory / "memd.log"
-    command = [sys.executable, "-m", "tests.bus.daemon", library, "--bus", address, "--simulate"]
+    command = [sys.executable, "-m", "tests.bus.daemon", library, "--bus", address, "--simulate", *options]
     with log.open("wb") as stderr:
         process = subprocess.Popen([*command, "--config", str(directory / "memd.conf")], stderr=stderr, cwd=REPOSITORY)
     try:
