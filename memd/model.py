@@ -235,7 +235,6 @@ class PressureSettings:
 
     triggers: tuple[Trigger, ...]
     relief: float
-    swap_low: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import pytest
 
 import memd
 from memd import config, config_zram
+from memd.kernel.root import Root
 
 TREE = Path(__file__).parent.parent
 PAGES = [TREE / "README.md", *sorted((TREE / "docs").glob("*.md"))]
@@ -51,7 +52,7 @@ def test_the_shipped_configuration_says_the_defaults(tmp_path: Path) -> None:
     said.write_text(re.sub(r"^#(\w+=)", r"\1", lines, flags=re.MULTILINE))
     nothing = tmp_path / "empty.conf"
     nothing.write_text("")
-    machine = config.Root("/nowhere")
+    machine = Root("/nowhere")
 
     spoken, silent = (config.load(machine, 4 << 30, str(file)) for file in (said, nothing))
 
