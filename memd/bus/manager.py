@@ -15,7 +15,6 @@ from memd.names import MANAGER
 MAX_HEAP_NAME = 255
 LIST_OPTIONS = {"after": "t", "limit": "t", "heap": "s", "older": "t", "owner": "s"}
 MICROSECONDS = 1_000_000
-MAX_UINT64 = (1 << 64) - 1
 
 
 def heap_word(text: str) -> str:
@@ -73,9 +72,6 @@ class Manager:
         options(given, {})
         caller = await self._caller(sender)
         verdict, info = await self._services.broker.can_allocate(caller, heap_word(heap), size)
-        rounded = info.get("size")  # 2^64 - 1 rounds up to more than t can hold
-        if isinstance(rounded, int) and rounded > MAX_UINT64:
-            info = info | {"size": MAX_UINT64}
         return Answer((verdict.allowed, info))
 
     async def list_buffers(self, sender: str, given: Options) -> Answer:

@@ -14,6 +14,7 @@ from memd.bus.wire import printable
 from memd.errors import InvalidArgs
 
 Options = Mapping[str, Any]  # to Variants, as they came
+MAX_UINT64 = (1 << 64) - 1  # what is more, such as 2^64 - 1 rounded up to pages, is told as this
 _UNSIGNED = "yqut"
 _SIGNED = "nix"
 
@@ -53,6 +54,8 @@ def plain(library: Library, value: object) -> Any:
         return dictionary(library, value)
     if isinstance(value, list | tuple):
         return [plain(library, item) for item in value]
+    if type(value) is int:
+        return min(value, MAX_UINT64)
     return printable(value) if isinstance(value, str) else value
 
 
