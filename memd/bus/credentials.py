@@ -41,9 +41,6 @@ class Credentials:
     def forget(self, name: str) -> None:
         self._callers.pop(name, None)
 
-    def __len__(self) -> int:
-        return len(self._callers)
-
     async def _ask(self, name: str) -> Caller:
         (answer,) = await self._call_bus("GetConnectionCredentials", "s", [name])
         facts = {key: value.value for key, value in answer.items()}

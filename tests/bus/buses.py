@@ -31,10 +31,10 @@ CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configurat
     <allow receive_type="signal"/>
     <allow send_destination="org.freedesktop.DBus"/>
   </policy>
-  <include>{policy}</include>
+  {policy}
 </busconfig>
 """
-POLICY = Path(__file__).parents[2] / "dbus" / "org.memd1.conf"
+INCLUDE = f"<include>{Path(__file__).parents[2] / 'dbus' / 'org.memd1.conf'}</include>"
 
 # What dbus-broker's launcher compiles bus policies to: one batch for every uid that lets everything through.
 _XMIT = [[True, 1, "", "", "", "", 0, 0, 0, (1 << 64) - 1]]
@@ -52,10 +52,10 @@ class Bus:
 
 
 @contextlib.contextmanager
-def dbus_daemon(directory: Path) -> Iterator[Bus]:
+def dbus_daemon(directory: Path, policy: str = INCLUDE) -> Iterator[Bus]:
     """Debian's system bus in small: its policy, and the limits that dbus-daemon has built in for a system bus."""
     config = directory / "bus.conf"
-    config.write_text(CONFIG.format(path=directory / "bus", policy=POLICY))
+    config.write_text(CONFIG.format(path=directory / "bus", policy=policy))
     command = ["dbus-daemon", f"--config-file={config}", "--nofork", "--nopidfile", "--nosyslog", "--print-address=1"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     with _ended(process):
