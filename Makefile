@@ -1,10 +1,7 @@
-# Two commands do everything on a fresh Debian 12 or 13: `make demo` and `make test`.
+# On a fresh Debian 12 or 13: `make demo` shows the main job, `make test` tests what needs no virtual machine, `make test-vm` the rest.
 PYTHON = .venv/bin/python
 
-.PHONY: demo test prepare clean
-
-prepare:
-	@packaging/prepare
+.PHONY: demo test test-vm test-vm-long test-board vm-shell deb prepare clean
 
 demo: prepare
 	@$(PYTHON) packaging/demo
@@ -12,5 +9,25 @@ demo: prepare
 test: prepare
 	$(PYTHON) -m pytest
 
+# Real kernels in QEMU; docs/testing-vm.md. Needs nothing of .venv.
+test-vm:
+	python3 tests/vm/run.py test
+
+test-vm-long:
+	python3 tests/vm/run.py long
+
+vm-shell:
+	python3 tests/vm/run.py shell $(or $(ARCH),x86_64)
+
+test-board:
+	@test -n "$(HOST)" || { echo "say which board: make test-board HOST=root@board" >&2; exit 2; }
+	python3 tests/vm/run.py board $(HOST)
+
+deb:
+	packaging/build-deb $(or $(OUT),packaging/out)
+
+prepare:
+	@packaging/prepare
+
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist *.egg-info packaging/out .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -70,9 +70,7 @@ def test_yes_names_the_tightest_cap() -> None:
          "rule camera: 1G available or can be swapped out, 125M asked for, and [Lending] Floor keeps 900M"),
     ],
 )  # fmt: skip
-def test_no(
-    rule: Rule, bounds: Bounds, usage: Usage, asked: Request, level: Level, error: str, reason: str
-) -> None:
+def test_no(rule: Rule, bounds: Bounds, usage: Usage, asked: Request, level: Level, error: str, reason: str) -> None:
     verdict = decide(rule, bounds, usage, asked, MEMORY, level)
 
     assert not verdict.allowed
