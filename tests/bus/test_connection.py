@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import struct
 from typing import Any
@@ -210,6 +211,42 @@ async def test_messages_before_a_close_are_drained(bus: Bus, library: Library) -
             await server.drain()
             server.close()
         assert told.result().count("Told") == 2000  # NameAcquired is the other
+
+
+async def test_a_bus_that_does_not_read_for_a_while(bus: Bus, library: Library) -> None:
+    """5,000 messages wait, calls are not read meanwhile, and nothing is lost."""
+    server = await serving(bus, library)
+    with Raw.connect(bus.address) as client:
+        bus.process.send_signal(signal.SIGSTOP)
+        for _ in range(5000):
+            server._send(
+                4, path="/a", interface="a.b", member="Told", destination=client.name, signature="s", body=["x"]
+            )
+        stopped = server._reader.stopped
+        server.signal("/a", "a.b", "Dropped", "", [])
+        bus.process.send_signal(signal.SIGCONT)
+        told = await asyncio.to_thread(lambda: [client.read().member for _ in range(5001)])
+
+    await server.drain()
+    assert told.count("Told") == 5000
+    assert (stopped, server._reader.stopped) == (True, False)
+    server.close()
+
+
+async def test_fds_that_wait_are_bounded_by_not_reading(bus: Bus, library: Library) -> None:
+    server = await serving(bus, library)
+    server._max_fds = 64
+    before = fds()
+    with Raw.connect(bus.address) as client:
+        bus.process.send_signal(signal.SIGSTOP)
+        call = Received(1, 0, 1, "<", sender=client.name)
+        while not server._reader.stopped:
+            server.reply(call, "h", [0], [os.memfd_create("waits")])
+        assert server._writer.fds == 65
+        server.close()
+        bus.process.send_signal(signal.SIGCONT)
+
+    assert fds() <= before
 
 
 @pytest.mark.parametrize("size", [1, 3, 15, 64])
