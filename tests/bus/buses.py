@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from memd.bus.library import load
 from tests.bus.raw import Raw, authenticate
 
 CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
@@ -89,7 +88,7 @@ def _listen(controller: Raw, listener: socket.socket) -> None:
     """AddListener on the controller's socket, as of versions 33 to 37."""
     signature = f"(a(u({_BATCH}))a(buu({_BATCH}))a(ss)bs)"
     policy = [[[0xFFFFFFFF, _ALLOW]], [], [], False, ""]
-    body = ["/org/bus1/DBus/Listener/0", 0, load().Variant(signature, policy)]
+    body = ["/org/bus1/DBus/Listener/0", 0, controller.library.Variant(signature, policy)]
     reply = controller.call(
         None, "/org/bus1/DBus/Broker", "org.bus1.DBus.Broker", "AddListener", "ohv", body, fds=[listener.fileno()]
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +15,13 @@ from tests.bus.buses import BUSES, Bus, dbus_daemon
 from tests.bus.daemon import Daemon, running
 
 LIBRARIES = ("dbus_next", "dbus_fast")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def small_heap() -> None:
+    """Every test ends with a gc.collect(), which need not look at pytest itself each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
