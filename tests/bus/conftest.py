@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from memd.bus.library import Library, load
-from tests.bus.buses import BUSES, Bus, dbus_daemon
+from tests.bus.buses import BUSES, Bus, dbus_broker, dbus_daemon
 from tests.bus.daemon import Daemon, running
 
 LIBRARIES = ("dbus_next", "dbus_fast")
@@ -41,6 +41,13 @@ def daemon_bus(tmp_path: Path) -> Iterator[Bus]:
     """dbus-daemon alone, where the other bus would add nothing."""
     with dbus_daemon(tmp_path) as running:
         yield running
+
+
+@pytest.fixture
+def broker_bus(tmp_path: Path) -> Iterator[Bus]:
+    """dbus-broker alone, which lets a client have what dbus-daemon does not."""
+    with dbus_broker(tmp_path) as running_bus:
+        yield running_bus
 
 
 @pytest.fixture(scope="session")
