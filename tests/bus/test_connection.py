@@ -63,6 +63,16 @@ async def test_says_hello_and_calls_the_bus(bus: Bus, library: Library) -> None:
     assert await connection.closed == "closed by memd"
 
 
+async def test_serials_begin_again(daemon_bus: Bus, library: Library) -> None:
+    """0 is none, and what is more than 32 bits cannot be sent."""
+    connection = await Connection.connect(daemon_bus.address, library=library)
+    connection._serial = 0xFFFFFFFE
+
+    assert [await connection.call_bus("GetId") != [] for _ in range(3)] == [True] * 3
+    assert connection._serial == 2
+    connection.close()
+
+
 async def test_error_reply_raises_with_its_name(bus: Bus, library: Library) -> None:
     connection = await Connection.connect(bus.address, library=library)
 

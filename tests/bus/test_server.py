@@ -36,7 +36,7 @@ from tests.bus.daemon import REPOSITORY, Daemon, running
 
 MEMINFO = "MemTotal: 4000000 kB\nMemAvailable: 3000000 kB\nMemFree: 2000000 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n"
 NOBODY = 65534
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user, or is one")
 
 
 def services(root: Root, server: Server) -> Services:
@@ -223,6 +223,7 @@ def test_only_root_may_be_memd(steady: Daemon) -> None:
     assert "Access denied" in done.stderr
 
 
+@as_root
 def test_reload_by_root(steady: Daemon) -> None:
     with steady.client() as client:
         reply = client.call(BUS_NAME, "/org/memd1", MANAGER, "Reload", "a{sv}", [{}])
@@ -231,6 +232,7 @@ def test_reload_by_root(steady: Daemon) -> None:
     assert "reloaded" in reply.body[0]["message"].value
 
 
+@as_root
 def test_reload_refuses_whole_and_says_where(daemon_bus: Bus, tmp_path: Path) -> None:
     directory = tmp_path / "memd"
     directory.mkdir()
