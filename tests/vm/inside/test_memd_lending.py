@@ -1,12 +1,15 @@
 """The main job: a program without privileges borrows a buffer of a real heap; who may not is refused by name."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import people
 import pytest
 from people import MEMBER, MEMCTL_REFUSED, STRANGER, memctl, output
+
+from memd.client import Memd
 
 pytestmark = [pytest.mark.needs("heap:system"), pytest.mark.usefixtures("users")]
 
@@ -70,6 +73,14 @@ def test_nobody_but_root_owns_the_name(user: str) -> None:
 ])  # fmt: skip
 def test_administrators_methods_are_theirs(method: list[str]) -> None:
     assert "denied" in call(MEMBER, *method).lower()
+
+
+def test_memd_keeps_no_buffer_for_itself() -> None:
+    with Memd() as memd, memd.allocate("system", 1 << 20):
+        pid = output("systemctl", "show", "-P", "MainPID", "memd.service").strip()
+        kept = [os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()]
+    assert kept
+    assert [target for target in kept if "dmabuf" in target] == []
 
 
 def test_listings_show_each_caller_his_own() -> None:
