@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from memd import __version__, config, names
+from memd.bus import library
 from memd.bus.server import NameTaken, Server
 from memd.bus.services import Services
 from memd.early import Finding, ZramOutcome
@@ -53,7 +54,7 @@ def run(root: Root, options: Options, source: Ini, outcome: ZramOutcome) -> int:
     try:
         settings = config.build(source, meminfo.read(root).total)
         return asyncio.run(Daemon(root, options, settings, outcome).run())
-    except (OSError, BadKernelFile, NameTaken) as error:
+    except (OSError, BadKernelFile, NameTaken, ImportError) as error:
         print(f"memd: {error}", file=sys.stderr)
         return 1
 
@@ -66,7 +67,7 @@ class Daemon:
         self._zram = settings.zram
         self._stop = asyncio.Event()
         self._tell: Callable[[Event], None] = Journal(root)
-        self._server = Server()
+        self._server = Server(library.load("dbus_fast" if options.fast else "dbus_next"))
         self._heaps = Heaps(root, options.simulate, settings.aliases, settings.any_heaps)
         self._watch = Watch(root, settings.pressure, self._tell, self._server.pressure_changed)
         self._broker = Broker(
