@@ -26,6 +26,7 @@ from memd.model import Config, Event
 from memd.service.broker import Broker
 from memd.service.heaps import Heaps
 from memd.service.journal import Journal
+from memd.service.owners import Owners
 from memd.service.status import Status
 from memd.service.watch import Watch
 from systemd import daemon as systemd_daemon
@@ -61,7 +62,8 @@ class Daemon:
         self._heaps = Heaps(root, options.simulate, settings.aliases, settings.any_heaps)
         self._watch = Watch(root, settings.pressure, self._tell, self._server.pressure_changed)
         self._broker = Broker(root, settings, self._heaps, self._tell, lambda: self._watch.level)
-        self._status = Status(root, outcome, self._heaps, self._broker, self._watch)
+        self._owners = Owners(root)
+        self._status = Status(root, outcome, self._heaps, self._broker, self._watch, self._owners)
         self._status.version, self._status.simulated = __version__, options.simulate
         self._status.findings = settings.findings
         self._status.lacking = config.lacking(settings)
@@ -98,6 +100,7 @@ class Daemon:
 
     def _services(self) -> Services:
         return Services(
+            owners=self._owners,
             broker=self._broker,
             heaps=self._heaps,
             watch=self._watch,

@@ -66,13 +66,15 @@ class CmaAreas:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls, as the bus says. `owner`: who is charged (a unit, else `uid:N`); `gids` empty where NSS does not know the uid."""
+    """Who calls, as the bus says. `owner`: who is charged (a unit, else `uid:N`); `gids` empty where NSS does not know the uid.
+    `unit`: the system unit, None for users' processes, and where it cannot be known."""
 
     name: str
     uid: int
     gids: frozenset[int]
     pid: int
     owner: str
+    unit: str | None = None
 
     @property
     def is_admin(self) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from memd.errors import BadKernelFile, Busy, MemdError
 from memd.kernel.root import Root
 from memd.model import Buffer, Caller, Config, Event, Grant, Heap, HeapKind, Level, Request, Rule, Verdict
-from memd.policy import admission, arguments, rules
+from memd.policy import admission, arguments, owners, rules
 from memd.service import facts, source
 from memd.service.errand import Errand
 from memd.service.heaps import Heaps
@@ -200,7 +200,8 @@ def _trouble(rule: str, trouble: Exception, heap: Heap) -> Verdict:
 
 def _filter(caller: Caller, heaps: set[str | None], born: float | None, owner: str | None) -> Callable[[Buffer], bool]:
     def wanted(buffer: Buffer) -> bool:
-        own = caller.is_admin or buffer.owner == caller.owner or buffer.uid == caller.uid
+        # Not by unit: cron.service is many users' owner, and what each of them has is not for the others to see.
+        own = caller.is_admin or buffer.uid == caller.uid or buffer.owner == owners.by_uid(caller.uid)
         heap = heaps == {None} or buffer.heap in heaps
         return own and heap and (born is None or buffer.time <= born) and (owner is None or buffer.owner == owner)
 
