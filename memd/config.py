@@ -20,6 +20,7 @@ from memd.ini import Ini
 from memd.kernel.root import Root
 from memd.model import Bounds, Config, Level, PressureSettings, Rule, Trigger
 from memd.names import GROUP
+from memd.policy import owners
 from memd.policy.pressure import DEFAULT_RELIEF, DEFAULT_TRIGGERS
 
 HIGHEST_COUNT = 1_000_000
@@ -55,6 +56,17 @@ def _heaps(text: str) -> frozenset[str]:
             raise MemdError(
                 f"{word[:60]!r} is no name of a heap; write names as `memctl heaps` shows them, as in 'system my_cma'"
             )
+    return frozenset(text.split())
+
+
+def _units(text: str) -> frozenset[str]:
+    for word in text.split():
+        if not owners.is_unit(word):
+            raise MemdError(
+                f"{word[:60]!r} is no unit that programs run in; write its whole name, as in camera.service"
+            )
+        if owners.of(word, 0)[1] is None:
+            raise MemdError(f"{word[:60]!r} is a user's manager: what runs in it is the user's; write User= instead")
     return frozenset(text.split())
 
 
@@ -121,6 +133,7 @@ def _relief(text: str) -> float:
 
 def _rule_keys(total: int) -> dict[str, Key]:
     return {
+        "Unit": Key("units", _units),
         "User": Key("users", _lookup(_uid, "user")),
         "Group": Key("groups", _lookup(_gid, "group")),
         "Everyone": Key("everyone", config_zram.boolean),

@@ -83,7 +83,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One [Allow NAME] section. Empty `users` and `groups` match nobody, `everyone` all; `heaps` may hold "*".
+    """One [Allow NAME] section. Empty `units`, `users` and `groups` match nobody, `everyone` all; `heaps` may hold "*".
 
     Caps None are uncapped by this rule. `max_*`: what each owner may have of the heaps that the rule names; `total_*`: what all who
     were let in by this rule may have together. `exempt`: lent to at any pressure. `closed`: a value
@@ -91,6 +91,7 @@ class Rule:
     """
 
     name: str
+    units: frozenset[str] = frozenset()
     users: frozenset[int] = frozenset()
     groups: frozenset[int] = frozenset()
     everyone: bool = False

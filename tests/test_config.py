@@ -36,7 +36,7 @@ def test_values(root: Root, put: Put) -> None:
         root,
         put,
         "[Zram]\nSize=ram / 2\nAlgorithms=lz4 lzo\nPriority=5\nDiscard=no\n"
-        "[Allow camera]\nUser=0\nGroup=0 44\nHeaps=system my_cma\nMaxBytes=10%\nMaxBuffers=7\n"
+        "[Allow camera]\nUnit=camera.service camera@0.service\nUser=0\nGroup=0 44\nHeaps=system my_cma\nMaxBytes=10%\nMaxBuffers=7\n"
         "[Lending]\nFloor=100M\n[Pressure]\nLow=some 50ms 2s\nRelief=6s\n[Heaps]\nAny=my_cma system\n"
         "[Heap my_cma]\nAliases=camera video\n",
     )
@@ -45,7 +45,9 @@ def test_values(root: Root, put: Put) -> None:
     assert found.zram.size == "ram / 2"
     assert found.zram.algorithms == ("lz4", "lzo")
     rule = found.rules[-1]
-    assert (rule.name, rule.users, rule.groups, rule.max_bytes) == ("camera", frozenset({0}), frozenset({0, 44}), TOTAL // 10)
+    assert (rule.name, rule.users, rule.groups) == ("camera", frozenset({0}), frozenset({0, 44}))
+    assert rule.units == {"camera.service", "camera@0.service"}
+    assert rule.max_bytes == TOTAL // 10
     assert found.bounds.floor == 100 << 20
     assert found.pressure.triggers[0].window == 2.0
     assert found.any_heaps == ("my_cma", "system")
@@ -66,6 +68,10 @@ WRONG = [
     ("[Zram\n", 1, "", "", "write it like [Zram]"),
     ("[Zram]\nSize\n", 2, "", "", "no Key=value"),
     ("[Allow a]\nUser=nobody-of-that-name\n", 2, "Allow a", "User", "there is no user"),
+    ("[Allow a]\nUnit=camera\n", 2, "Allow a", "Unit", "whole name, as in camera.service"),
+    ("[Allow a]\nUnit=camera@.service\n", 2, "Allow a", "Unit", "no unit that programs run in"),
+    ("[Allow a]\nUnit=camera.slice\n", 2, "Allow a", "Unit", "no unit that programs run in"),
+    ("[Allow a]\nUnit=user@1000.service\n", 2, "Allow a", "Unit", "write User= instead"),
     ("[Allow a]\nMaxBytes=512\n", 2, "Allow a", "MaxBytes", "512M"),
     ("[Allow a]\nMaxBytes=120%\n", 2, "Allow a", "MaxBytes", "100%"),
     ("[Allow a]\nHeaps=../x\n", 2, "Allow a", "Heaps", "name of a heap"),

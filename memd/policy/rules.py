@@ -1,7 +1,7 @@
 """Which [Allow NAME] rule decides for a caller and a heap.
 
-Only rules that name the heap are asked. The most specific one wins (a rule for the user, then for a group, then for everyone), then
-the higher `Priority=`, then the name in alphabetical order: so a drop-in can say more without knowing what others said.
+Only rules that name the heap are asked. The most specific one wins (a rule for the unit, then for the user, then for a group, then for
+everyone), then the higher `Priority=`, then the name in alphabetical order: so a drop-in can say more without knowing what others said.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from memd.model import Caller, Heap, Rule
 EVERY_HEAP = "*"
 # Root may, whatever the configuration says; a rule that names root and the heap stands before it, with its caps.
 ROOT = Rule(name="root", users=frozenset({0}), heaps=frozenset({EVERY_HEAP}))
-EVERYONE, GROUP, USER = 1, 2, 3
+EVERYONE, GROUP, USER, UNIT = 1, 2, 3, 4
 
 
 def deciding(rules: Iterable[Rule], caller: Caller, heap: Heap) -> Rule | None:
@@ -32,7 +32,9 @@ def covers(rule: Rule, heap: Heap) -> bool:
 
 
 def specificity(rule: Rule, caller: Caller) -> int:
-    """0: the rule does not match the caller."""
+    """0: the rule does not match the caller. A caller whose unit is not known is in none that a rule could name."""
+    if caller.unit in rule.units:
+        return UNIT
     if caller.uid in rule.users:
         return USER
     if not caller.gids.isdisjoint(rule.groups):
