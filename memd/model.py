@@ -82,11 +82,21 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
+class AreaCap:
+    """`system:256M` or `my_cma:50%` of a limit. `heap`: the word as written; either `size` in bytes, or `share` (0..1) of the
+    CMA area, of RAM where the heap has none."""
+
+    heap: str
+    size: int | None = None
+    share: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """One [Allow NAME] section. Empty `units`, `users` and `groups` match nobody, `everyone` all; `heaps` may hold "*".
 
     Caps None are uncapped by this rule. `max_*`: what each owner may have of the heaps that the rule names; `total_*`: what all who
-    were let in by this rule may have together. `exempt`: lent to at any pressure. `closed`: a value
+    were let in by this rule may have together; `*_in`: the same of one area. `exempt`: lent to at any pressure. `closed`: a value
     of it is wrong, so it refuses whom it matches; a broader rule must not give them more than was meant.
     """
 
@@ -98,9 +108,11 @@ class Rule:
     heaps: frozenset[str] = frozenset()
     priority: int = 0
     max_bytes: int | None = None
+    max_bytes_in: tuple[AreaCap, ...] = ()
     max_buffers: int | None = None
     max_buffer_size: int | None = None
     total_bytes: int | None = None
+    total_bytes_in: tuple[AreaCap, ...] = ()
     total_buffers: int | None = None
     exempt: bool = False
     closed: bool = False
@@ -122,7 +134,7 @@ class Bounds:
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What is charged now, reservations included: all lending; this owner's; this owner's share of the heaps that the deciding rule
-    names; and what all have by that rule."""
+    names; what all have by that rule; and of the heap's area, what this owner has, and what all have by that rule."""
 
     total_bytes: int = 0
     total_buffers: int = 0
@@ -132,6 +144,8 @@ class Usage:
     share_buffers: int = 0
     rule_bytes: int = 0
     rule_buffers: int = 0
+    area_bytes: int = 0
+    rule_area_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from memd.model import Caller, Heap, Rule
+from memd.model import AreaCap, Caller, Heap, Rule
 
 EVERY_HEAP = "*"
 # Root may, whatever the configuration says; a rule that names root and the heap stands before it, with its caps.
@@ -29,6 +29,11 @@ def covers(rule: Rule, heap: Heap) -> bool:
     if heap.device is not None:
         return heap.name in rule.heaps
     return EVERY_HEAP in rule.heaps or not rule.heaps.isdisjoint(heap.words)
+
+
+def capped(cap: AreaCap, heap: Heap) -> bool:
+    """Whether a cap is of this heap's area: two heaps of one area are one, whichever of them the cap names."""
+    return cap.heap in {heap.name, heap.area} or (heap.device is None and cap.heap in heap.aliases)
 
 
 def specificity(rule: Rule, caller: Caller) -> int:

@@ -161,7 +161,7 @@ class Broker:
             memory = facts.memory(self._root, request.heap, self._ledger, swappable)
         except (MemdError, OSError, BadKernelFile) as trouble:
             return rule, _trouble(rule.name, trouble, request.heap)
-        usage = self._ledger.usage(caller.owner, rule.name, self._areas(rule))
+        usage = self._ledger.usage(caller.owner, rule.name, self._areas(rule), request.heap.area)
         return rule, admission.decide(rule, self._config.bounds, usage, request, memory, self._level())
 
     def _areas(self, rule: Rule) -> set[str]:

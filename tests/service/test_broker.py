@@ -30,7 +30,7 @@ from memd.errors import (
     QuotaExceeded,
 )
 from memd.kernel.root import Root
-from memd.model import Bounds, Caller, Config, Event, Grant, Heap, Level, PressureSettings, Rule
+from memd.model import AreaCap, Bounds, Caller, Config, Event, Grant, Heap, Level, PressureSettings, Rule
 from memd.service import source
 from memd.service.broker import INLINE, Broker
 from memd.service.heaps import Heaps
@@ -516,6 +516,42 @@ async def test_any_falls_to_the_next_heap_that_can(desk: Desk, put: Put) -> None
     with pytest.raises(NoMemory, match="CMA area reserved has 0B left, 4K asked for"):
         await desk.one(heap="contiguous")
     close([grant])
+
+
+async def test_limits_of_areas_hold_for_requests_that_come_together(desk: Desk) -> None:
+    desk.configure(
+        replace(RULE, max_bytes_in=(AreaCap("simulated", 3 * PAGE),), total_bytes_in=(AreaCap("simulated", 4 * PAGE),))
+    )
+    asked = [desk.one(caller) for caller in (CAMERA, OTHER) for _ in range(4)]
+
+    outcomes = await asyncio.gather(*asked, return_exceptions=True)
+    granted = [outcome for outcome in outcomes if isinstance(outcome, Grant)]
+    refused = [str(outcome) for outcome in outcomes if isinstance(outcome, QuotaExceeded)]
+
+    assert (len(granted), len(refused)) == (4, 4)
+    assert "rule camera: the owner may have 12K of simulated, 12K in use, 4K asked for" in refused
+    assert "rule camera: all its owners together may have 16K of simulated, 16K in use, 4K asked for" in refused
+    close(granted)
+    close([await desk.one()])
+
+
+@pytest.mark.parametrize(("areas", "error"), [(["reserved"], None), (["reserved", "my_cma"], NotSupported)])
+async def test_a_share_of_a_region_on_a_kernel_that_tells_no_sizes(
+    desk: Desk, put: Put, areas: list[str], error: type[MemdError] | None
+) -> None:
+    """Of a single area the size is that of all CMA."""
+    for area in areas:
+        put(f"sys/kernel/mm/cma/{area}/alloc_pages_success", "0\n")
+    put("dev/dma_heap/reserved", "")
+    put("proc/meminfo", f"{MEMINFO}CmaTotal: 65536 kB\nCmaFree: 65536 kB\n")
+    desk.heaps.look()
+    desk.configure(replace(RULE, max_bytes_in=(AreaCap("contiguous", share=0.25),)))
+
+    verdict, info = await desk.broker.can_allocate(CAMERA, "contiguous", 12 * M)
+
+    assert info.get("error") == (error and error.bus_name)
+    assert verdict.allowed is (error is None)
+    assert error or info["limit"] == 16 * M
 
 
 async def test_any_tells_of_the_first_heap_that_the_caller_may_use(desk: Desk, put: Put) -> None:
