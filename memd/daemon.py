@@ -62,7 +62,9 @@ class Daemon:
         self._heaps = Heaps(root, options.simulate, settings.aliases, settings.any_heaps)
         self._watch = Watch(root, settings.pressure, self._tell, self._server.pressure_changed)
         self._broker = Broker(root, settings, self._heaps, self._tell, lambda: self._watch.level)
-        self._owners = Owners(root)
+        self._owners = Owners(
+            Root()
+        )  # callers are processes of this machine, whatever directory stands for its kernel
         self._status = Status(root, outcome, self._heaps, self._broker, self._watch, self._owners)
         self._status.version, self._status.simulated = __version__, options.simulate
         self._status.findings = settings.findings

@@ -80,6 +80,8 @@ class Broker:
             "limit": verdict.limit,
             "use": verdict.use,
             "reason": verdict.reason,
+            "owner": caller.owner,
+            "why": rules.why(self._config.rules, caller, request.heap),
         }
         return verdict, info if verdict.allowed else info | {"error": error(verdict).bus_name}
 

@@ -11,8 +11,8 @@ import os
 import pwd
 from collections.abc import Sequence
 
-from memd.errors import Failed
-from memd.kernel import cgroup
+from memd.errors import Failed, InvalidArgs
+from memd.kernel import cgroup, process
 from memd.kernel.root import Root
 from memd.model import Caller
 from memd.policy import owners
@@ -25,6 +25,7 @@ NO_CGROUP = (
     "callers' cgroups are not to be seen (no unified hierarchy, or /proc with hidepid=): "
     "Unit= of [Allow] rules matches nobody, and the uid is charged"
 )
+MAX_PID = 1 << 22  # PID_MAX_LIMIT
 UNIFIED = ("sys/fs/cgroup/cgroup.controllers", "sys/fs/cgroup/unified/cgroup.controllers")  # the latter beside v1
 
 
@@ -52,6 +53,29 @@ class Owners:
             ) from None
         owner, unit = owners.of(path, uid)
         return Caller(name, uid, groups(uid, gids), pid, owner, unit)
+
+    def user(self, uid: int) -> Caller:
+        """Blocking: somebody with this uid, of whom no more is known. InvalidArgs for a number that is no uid."""
+        if not 0 <= uid <= owners.LARGEST_UID:
+            raise InvalidArgs(f"{uid} is no uid")
+        return Caller("", uid, groups(uid, None), 0, owners.by_uid(uid))
+
+    def process(self, pid: int) -> Caller:
+        """Blocking: this process, as it would be known if it called now. InvalidArgs if there is none of that number."""
+        if not 0 < pid <= MAX_PID:
+            raise InvalidArgs(f"{pid} is no pid")
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError as error:
+            raise InvalidArgs(f"there is no process {pid} ({error.strerror})") from None
+        try:
+            found = process.read(self._root, pid)
+            if found is None:
+                raise InvalidArgs(f"process {pid} is not to be seen, or has ended")
+            uid, gids = found
+            return self.caller("", uid, sorted(gids), pid, pidfd if self.bus_tells else None)
+        finally:
+            os.close(pidfd)
 
     def _cgroup(self, pidfd: int) -> str | None:
         try:

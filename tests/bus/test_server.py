@@ -48,7 +48,7 @@ def services(root: Root, server: Server) -> Services:
     heaps = Heaps(root, True, {}, ())
     watch = Watch(root, settings.pressure, tell, server.pressure_changed)
     broker = Broker(root, settings, heaps, tell, lambda: watch.level)
-    owners = Owners(root)
+    owners = Owners(Root())
     status = Status(root, ZramOutcome(state="off", reason="a test"), heaps, broker, watch, owners)
 
     async def reload() -> dict[str, object]:
@@ -193,6 +193,8 @@ async def test_a_caller_who_has_gone(daemon_bus: Bus, library: Library) -> None:
     [
         (["Reload", "a{sv}", "0"], "Access denied"),
         (["Allocate", "sta{sv}", "simulated", "4096", "0"], "no [Allow] rule"),
+        (["CanAllocate", "sta{sv}", "simulated", "4096", "1", "uid", "u", "0"], "Access denied"),
+        (["CanAllocate", "sta{sv}", "simulated", "4096", "0"], None),
         (["GetStatus", "a{sv}", "0"], None),
         (["ListBuffers", "a{sv}", "0"], None),
     ],
@@ -214,6 +216,26 @@ def test_only_root_may_be_memd(steady: Daemon) -> None:
 
     assert done.returncode != 0
     assert "Access denied" in done.stderr
+
+
+def test_root_asks_for_others(steady: Daemon) -> None:
+    """By uid without a unit; by pid with all that is known of the process, here this one."""
+    with steady.client() as client:
+        own, nobodys, mine = (
+            client.call(BUS_NAME, "/org/memd1", MANAGER, "CanAllocate", "sta{sv}", ["simulated", 4096, options]).body
+            for options in (
+                {},
+                {"uid": client.library.Variant("u", NOBODY)},
+                {"pid": client.library.Variant("u", os.getpid())},
+            )
+        )
+
+    assert own == mine
+    assert own[0] is (os.geteuid() == 0)
+    assert nobodys[0] is False
+    facts = {key: value.value for key, value in nobodys[1].items()}
+    assert (facts["owner"], facts["error"]) == (f"uid:{NOBODY}", "org.memd1.Error.NotAllowed")
+    assert facts["why"].startswith("no rule")
 
 
 def test_reload_by_root(steady: Daemon) -> None:

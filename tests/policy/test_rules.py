@@ -107,6 +107,28 @@ def test_the_owner_is_no_unit() -> None:
     assert rules.deciding([UNIT_RULE], replace(CALLER, owner="camera.service"), SYSTEM) is None
 
 
+@pytest.mark.parametrize(
+    ("given_rules", "caller", "sentence"),
+    [
+        ((USER_RULE,), CALLER, "rule user, which is for user 1000"),
+        ((ALL_RULE, UNIT_RULE, replace(GROUP_RULE, priority=3), USER_RULE), SERVICE,
+         ("rule unit, which is for unit camera.service, before rule user (for user 1000), "
+          "rule group (for group 44 with Priority=3), rule all (for everyone)")),
+        ((ALL_RULE,), ROOT, "rule all, which is for everyone"),
+        ((), ROOT, "root may use every heap, where no rule for root and heap system says otherwise"),
+        ((), CALLER, "no rule names heap system"),
+        ((UNIT_RULE, rule("cma", "contiguous", everyone=True)), CALLER,
+         "no rule: those that name heap system are for others (unit)"),
+        (tuple(rule(f"r{number}", everyone=True) for number in range(10)), CALLER,
+         "rule r0, which is for everyone, before " + ", ".join(f"rule r{number} (for everyone)" for number in range(1, 9)) + ", others"),
+        (tuple(rule(f"r{number}") for number in range(10)), CALLER,
+         "no rule: those that name heap system are for others (r0, r1, r2, r3, r4, r5, r6, r7, ...)"),
+    ],
+)  # fmt: skip
+def test_why(given_rules: tuple[Rule, ...], caller: Caller, sentence: str) -> None:
+    assert rules.why(given_rules, caller, SYSTEM) == sentence
+
+
 RULES = st.lists(
     st.builds(
         Rule,

@@ -594,6 +594,8 @@ async def test_asking_first_takes_nothing_and_tells_nobody(desk: Desk) -> None:
         "limit": 4 * PAGE,
         "use": 0,
         "reason": "allowed by rule camera; rule camera: the owner may have 16K, 0B in use",
+        "owner": "uid:1000",
+        "why": "rule camera, which is for user 1000",
     }
 
     verdict, info = await desk.broker.can_allocate(CAMERA, "any", 5 * PAGE)

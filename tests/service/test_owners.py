@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from memd.errors import BadKernelFile, Failed
+from memd.errors import BadKernelFile, Failed, InvalidArgs
 from memd.kernel.root import Root
 from memd.model import Caller
 from memd.service.owners import NO_CGROUP, NO_PROCESS, Owners, groups
@@ -86,6 +86,43 @@ def test_nonsense_is_no_owner(machine: Root, put: Put, pidfd: int) -> None:
 
     with pytest.raises(BadKernelFile):
         ask(machine, 0, pidfd)
+
+
+def test_of_a_uid_no_more_is_known() -> None:
+    owners = Owners(Root())
+
+    assert owners.user(0) == Caller("", 0, groups(0, None), 0, "uid:0")
+    assert owners.user(SUBORDINATE).gids == set()
+    for uid in (-1, 0xFFFFFFFF, 1 << 60):
+        with pytest.raises(InvalidArgs, match="is no uid"):
+            owners.user(uid)
+
+
+def test_a_process_is_known_as_if_it_called(put: Put, machine: Root) -> None:
+    pid = os.getpid()
+    put(f"proc/{pid}/status", "Uid:\t1\t0\t1\t1\nGid:\t5\t6\t5\t5\nGroups:\t27\n")
+    put("proc/77/cgroup", "0::/system.slice/camera.service\n")
+    free = os.dup(0)
+    os.close(free)  # the number that the pidfd will have
+    put(f"proc/self/fdinfo/{free}", "Pid:\t77\n")
+    owners = Owners(machine)
+
+    assert owners.process(pid) == Caller("", 0, frozenset({6, 27}), pid, "camera.service", "camera.service")
+    owners.bus_tells = False
+    assert owners.process(pid).owner == "uid:0"
+
+
+def test_no_such_process(machine: Root) -> None:
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    owners = Owners(Root())
+    for pid in (0, -1, 1 << 60):
+        with pytest.raises(InvalidArgs, match="is no pid"):
+            owners.process(pid)
+    with pytest.raises(InvalidArgs, match=f"there is no process {process.pid}"):
+        owners.process(process.pid)
+    with pytest.raises(InvalidArgs, match="not to be seen"):
+        Owners(machine).process(os.getpid())
 
 
 def test_groups_count_only_where_the_user_is_known() -> None:

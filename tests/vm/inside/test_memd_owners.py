@@ -120,6 +120,20 @@ def test_a_rule_for_a_unit_is_for_the_systems_unit_only(
     assert in_slice.returncode == MEMCTL_REFUSED
 
 
+@tells_processes
+def test_root_is_told_which_rule_decides_for_a_process(rule: Callable[[str], None]) -> None:
+    rule(f"[Allow memd-test]\nUnit={UNIT}\nHeaps=system\nMaxBytes=system:1M\n")
+    output("systemd-run", "--quiet", "--collect", f"--unit={UNIT}", "sleep", "50")
+    try:
+        pid = output("systemctl", "show", "-P", "MainPID", UNIT).strip()
+        told = memctl("config", "--explain", pid, "system", "1M")
+    finally:
+        output("systemctl", "stop", UNIT)
+
+    assert (told["allowed"], told["owner"], told["rule"], told["limit"]) == (True, UNIT, "memd-test", 1 << 20)
+    assert f"unit {UNIT}" in told["why"]
+
+
 @pytest.mark.needs("process-fd", "dbus-broker")
 def test_subordinate_uids_are_one_owner_and_in_no_group(rule: Callable[[str], None]) -> None:
     """A uid that NSS does not know keeps its user's groups on the bus, and has them no more for rules."""
