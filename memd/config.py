@@ -157,6 +157,13 @@ def _refuse_at(text: str) -> Level | None:
     return levels[text]
 
 
+def _deadline(text: str) -> float:
+    seconds = units.parse_seconds(text)
+    if not 0.1 <= seconds <= 600:
+        raise MemdError(f"{text!r} is out of range; write a time from 100ms to 10min")
+    return seconds
+
+
 def _relief(text: str) -> float:
     seconds = units.parse_seconds(text)
     if not 0.5 < seconds <= 600:
@@ -189,6 +196,7 @@ def _lending_keys(total: int) -> dict[str, Key]:
         "MaxBufferSize": Key("max_buffer_size", _of(total)),
         "Floor": Key("floor", _of(total)),
         "RefuseAt": Key("refuse_at", _refuse_at),
+        "Deadline": Key("deadline", _deadline),
     }
 
 

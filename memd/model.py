@@ -121,7 +121,7 @@ class Rule:
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """[Lending]: bounds on all lending together, whatever a rule says. `refuse_at`: the pressure from which nothing is lent to a rule
-    that is not exempt; None: never refused for that."""
+    that is not exempt; None: never refused for that. `deadline`: seconds that a caller waits for one heap."""
 
     max_buffer_size: int
     max_bytes: int
@@ -129,6 +129,7 @@ class Bounds:
     max_buffers_per_owner: int
     floor: int
     refuse_at: Level | None = Level.CRITICAL
+    deadline: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)

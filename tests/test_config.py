@@ -37,7 +37,7 @@ def test_values(root: Root, put: Put) -> None:
         put,
         "[Zram]\nSize=ram / 2\nAlgorithms=lz4 lzo\nPriority=5\nDiscard=no\n"
         "[Allow camera]\nUnit=camera.service camera@0.service\nUser=0\nGroup=0 44\nHeaps=system my_cma\nMaxBytes=10%\nMaxBuffers=7\n"
-        "[Lending]\nFloor=100M\n[Pressure]\nLow=some 50ms 2s\nRelief=6s\n[Heaps]\nAny=my_cma system\n"
+        "[Lending]\nFloor=100M\nDeadline=500ms\n[Pressure]\nLow=some 50ms 2s\nRelief=6s\n[Heaps]\nAny=my_cma system\n"
         "[Heap my_cma]\nAliases=camera video\n",
     )
 
@@ -48,7 +48,7 @@ def test_values(root: Root, put: Put) -> None:
     assert (rule.name, rule.users, rule.groups) == ("camera", frozenset({0}), frozenset({0, 44}))
     assert rule.units == {"camera.service", "camera@0.service"}
     assert rule.max_bytes == TOTAL // 10
-    assert found.bounds.floor == 100 << 20
+    assert (found.bounds.floor, found.bounds.deadline) == (100 << 20, 0.5)
     assert found.pressure.triggers[0].window == 2.0
     assert found.any_heaps == ("my_cma", "system")
     assert found.aliases == {"my_cma": ("camera", "video")}
@@ -89,6 +89,9 @@ WRONG = [
     ("[Pressure]\nCritical=full 100ms 11s\n", 2, "Pressure", "Critical", "500ms to 10s"),
     ("[Pressure]\nRelief=600ms\n", 2, "Pressure", "Relief", "not longer"),
     ("[Lending]\nFloor=-1M\n", 2, "Lending", "Floor", "512M"),
+    ("[Lending]\nDeadline=10\n", 2, "Lending", "Deadline", "unit of time"),
+    ("[Lending]\nDeadline=0\n", 2, "Lending", "Deadline", "from 100ms to 10min"),
+    ("[Lending]\nDeadline=1h\n", 2, "Lending", "Deadline", "from 100ms to 10min"),
     ("[Lending]\nRefuseAt=high\n", 2, "Lending", "RefuseAt", "critical or never"),
     ("[Allow a]\nExemptFromPressure=2\n", 2, "Allow a", "ExemptFromPressure", "neither yes nor no"),
     ("[Zram]\nSize=1G\x1b[31m\n", 2, "", "", "printable"),

@@ -20,6 +20,7 @@ from memd.service.heaps import Heaps
 from memd.service.ledger import Ledger, Reservation
 from memd.service.refusals import Refusals, error
 from memd.service.workers import Worker
+from memd.units import format_seconds
 
 INLINE = (
     1 << 20
@@ -176,13 +177,17 @@ class Broker:
         if heap.kind in MAY_INLINE and request.total <= INLINE and self._level() is Level.NONE:
             errand.work_here()
             return await errand.answer()
-        worker = self._worker(heap)
+        worker, deadline = self._worker(heap), self._config.bounds.deadline
         worker.submit(errand)
         try:
-            return await errand.answer()
+            async with asyncio.timeout(deadline):
+                return await errand.answer()
         except asyncio.CancelledError:
             worker.withdraw(errand)
             raise
+        except TimeoutError:
+            worker.withdraw(errand)
+            raise Busy(_late(heap, deadline)) from None
 
     def _worker(self, heap: Heap) -> Worker:
         if heap.area not in self._workers:
@@ -193,6 +198,11 @@ class Broker:
 def _most_telling(refused: Sequence[tuple[Request, Verdict]]) -> tuple[Request, Verdict]:
     """Of several heaps: the first that the caller may use at all."""
     return next((pair for pair in refused if pair[1].error != "NotAllowed"), refused[0])
+
+
+def _late(heap: Heap, deadline: float) -> str:
+    what = f"CMA area {heap.area}" if heap.kind is HeapKind.CMA else "the kernel"
+    return f"heap {heap.name}: {what} is busy, and gave no buffer within the {format_seconds(deadline)} of [Lending] Deadline; ask again"
 
 
 def _trouble(rule: str, trouble: Exception, heap: Heap) -> Verdict:

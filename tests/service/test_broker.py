@@ -30,7 +30,7 @@ from memd.errors import (
     QuotaExceeded,
 )
 from memd.kernel.root import Root
-from memd.model import AreaCap, Bounds, Caller, Config, Event, Grant, Heap, Level, PressureSettings, Rule
+from memd.model import AreaCap, Bounds, Caller, Config, Event, Grant, Heap, HeapKind, Level, PressureSettings, Rule
 from memd.service import source
 from memd.service.broker import INLINE, Broker
 from memd.service.heaps import Heaps
@@ -417,6 +417,46 @@ async def test_a_slow_area_delays_no_other(slow: Slow, monkeypatch: pytest.Monke
     assert not simulated.done()
     slow.gate.set()
     close([await simulated])
+
+
+async def test_a_busy_heap_is_told_after_the_deadline(slow: Slow) -> None:
+    """One that runs and one that waits; what the kernel gives too late goes back, and nothing stays charged."""
+    slow.configure(bounds=replace(BOUNDS, deadline=0.05))
+    outcomes = await asyncio.gather(slow.one(), slow.one(), return_exceptions=True)
+
+    words = "heap simulated: the kernel is busy, and gave no buffer within the 50ms of [Lending] Deadline; ask again"
+    assert [(type(one), str(one)) for one in outcomes] == [(Busy, words)] * 2
+    assert (
+        slow.broker._ledger.usage("uid:1000", "camera", ()).total_buffers == 1
+    )  # the one that is in the kernel's hands
+    slow.gate.set()
+    slow.configure()
+    close([await slow.one()])
+    assert slow.broker._ledger.usage("uid:1000", "camera", ()).total_buffers == 1
+    assert await slow.held() == []
+
+
+async def test_any_goes_on_from_a_busy_area(slow: Slow, put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+    put("dev/dma_heap/reserved", "")
+    slow.heaps.look()
+    slow.configure(bounds=replace(BOUNDS, deadline=0.05))
+    allocate = source.allocate
+
+    def busy(heap: Heap, sizes: Sequence[int]) -> list[int]:
+        if heap.kind is HeapKind.CMA:
+            slow.gate.wait()
+            raise OSError(errno.EBUSY, "too late for anybody to hear")
+        return [os.memfd_create("x") for _ in sizes]
+
+    monkeypatch.setattr(source, "allocate", busy)
+    with pytest.raises(Busy, match="heap reserved: CMA area reserved is busy"):
+        await slow.one(heap="contiguous")
+    grant = await slow.one(heap="any")
+    monkeypatch.setattr(source, "allocate", allocate)
+
+    assert grant.heap == "simulated"
+    assert slow.told[0].fields["MEMD_ERROR"] == Busy.bus_name
+    close([grant])
 
 
 async def test_large_requests_go_to_the_worker(desk: Desk) -> None:
