@@ -27,6 +27,7 @@ from memd.model import Config, Event
 from memd.service.broker import Broker
 from memd.service.heaps import Heaps
 from memd.service.journal import Journal
+from memd.service.owners import Owners
 from memd.service.status import Status
 from memd.service.watch import Watch
 from systemd import daemon as systemd_daemon
@@ -73,7 +74,9 @@ class Daemon:
         self._broker = Broker(
             root, settings, self._heaps, self._tell, lambda: self._watch.level, self._server.cma_failed
         )
-        self._status = Status(root, outcome, self._heaps, self._broker, self._watch)
+        # Callers are processes of this machine, whatever directory stands for its kernel.
+        self._owners = Owners(Root())
+        self._status = Status(root, outcome, self._heaps, self._broker, self._watch, self._owners)
         self._status.version, self._status.simulated = __version__, options.simulate
         self._status.findings = settings.findings
         self._status.lacking = config.lacking(settings)
@@ -110,6 +113,7 @@ class Daemon:
 
     def _services(self) -> Services:
         return Services(
+            owners=self._owners,
             broker=self._broker,
             heaps=self._heaps,
             watch=self._watch,
