@@ -17,6 +17,7 @@ from memd.policy import admission, arguments, rules
 from memd.service import facts, source
 from memd.service.errand import Errand
 from memd.service.heaps import Heaps
+from memd.service.keeper import Keeper
 from memd.service.ledger import Ledger, Reservation
 from memd.service.refusals import Refusals, error
 from memd.service.workers import Worker
@@ -30,10 +31,17 @@ MAY_INLINE = {HeapKind.SYSTEM, HeapKind.UDMABUF, HeapKind.SIMULATED}
 
 class Broker:
     def __init__(
-        self, root: Root, config: Config, heaps: Heaps, tell: Callable[[Event], None], level: Callable[[], Level]
+        self,
+        root: Root,
+        config: Config,
+        heaps: Heaps,
+        tell: Callable[[Event], None],
+        level: Callable[[], Level],
+        keeper: Keeper | None = None,
     ) -> None:
+        """`keeper`: the broker owns it; None where nothing outlives memd."""
         self._root, self._config, self._heaps, self._level = root, config, heaps, level
-        self._ledger = Ledger()
+        self._ledger = Ledger(keeper=keeper)
         self._refusals = Refusals(tell)
         self._workers: dict[str, Worker] = {}
         self._page = os.sysconf("SC_PAGE_SIZE")

@@ -62,7 +62,7 @@ class Errand:
             return
         try:
             grants = self._book(fds)
-        except OSError as error:
+        except (OSError, MemdError) as error:
             source.close(fds)
             self.fail(error)
         else:

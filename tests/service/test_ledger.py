@@ -171,6 +171,9 @@ class Weak:
         self.reads += 1
         return set(self.there)
 
+    def fileno(self) -> int:
+        return -1
+
     def close(self) -> None:
         pass
 
