@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from memd.errors import BadKernelFile, Busy, MemdError
+from memd.kernel.requester import Requester
 from memd.kernel.root import Root
 from memd.model import Buffer, Caller, Config, Event, Grant, Heap, HeapKind, Level, Request, Rule, Verdict
 from memd.policy import admission, arguments, rules
@@ -25,6 +26,7 @@ from memd.service.workers import Worker
 INLINE = (
     1 << 20
 )  # bytes that a heap gives in some 100 µs where memory is not short: less than the way to a thread and back
+LARGE = 64 << 20  # bytes that are asked for in a process of their own, and above INLINE where memory is short
 SWAP = "swap"
 MAY_INLINE = {HeapKind.SYSTEM, HeapKind.UDMABUF, HeapKind.SIMULATED}
 
@@ -44,6 +46,7 @@ class Broker:
         self._ledger = Ledger(keeper=keeper)
         self._refusals = Refusals(tell)
         self._workers: dict[str, Worker] = {}
+        self._requester = Requester()
         self._page = os.sysconf("SC_PAGE_SIZE")
 
     def configure(self, config: Config) -> None:
@@ -54,6 +57,7 @@ class Broker:
         for worker in self._workers.values():
             await worker.close()
         self._workers.clear()
+        self._requester.close()
         await self._ledger.close()
 
     async def allocate(self, caller: Caller, heap: str, sizes: Sequence[int], label: str = "") -> list[Grant]:
@@ -177,9 +181,10 @@ class Broker:
         return {heap.area for heap in self._heaps.heaps if rules.covers(rule, heap)} | rule.heaps
 
     async def _fetch(self, caller: Caller, request: Request, reservation: Reservation) -> list[Grant]:
-        errand = Errand(self._ledger, reservation, caller, request)
-        heap = request.heap
-        if heap.kind in MAY_INLINE and request.total <= INLINE and self._level() is Level.NONE:
+        heap, short = request.heap, self._level() is not Level.NONE
+        apart = request.total >= LARGE or (short and request.total > INLINE)
+        errand = Errand(self._ledger, reservation, caller, request, self._requester if apart else None)
+        if heap.kind in MAY_INLINE and request.total <= INLINE and not short:
             errand.work_here()
             return await errand.answer()
         worker = self._worker(heap)
