@@ -37,7 +37,16 @@ if TYPE_CHECKING:
     from memd.main import Options
 
 log = logging.getLogger(__name__)
-FEATURES = ("Allocate", "AllocateMany", "CanAllocate", "ListBuffers", "GetStatus", "Reload", "PressureChanged")
+FEATURES = (
+    "Allocate",
+    "AllocateMany",
+    "CanAllocate",
+    "ListBuffers",
+    "GetStatus",
+    "Reload",
+    "PressureChanged",
+    "CmaAllocationFailed",
+)
 ZRAM_EVENTS = {"active": names.MESSAGE_ZRAM_READY, "adopted": names.MESSAGE_ZRAM_READY, "off": names.MESSAGE_ZRAM_OFF}
 
 
@@ -65,8 +74,15 @@ class Daemon:
         self._server = Server()
         self._heaps = Heaps(root, options.simulate, settings.aliases, settings.any_heaps)
         self._watch = Watch(root, settings.pressure, self._tell, self._server.pressure_changed)
-        keeper = self._keeper(stored)
-        self._broker = Broker(root, settings, self._heaps, self._tell, lambda: self._watch.level, keeper)
+        self._broker = Broker(
+            root,
+            settings,
+            self._heaps,
+            self._tell,
+            lambda: self._watch.level,
+            self._server.cma_failed,
+            keeper=self._keeper(stored),
+        )
         self._status = Status(root, outcome, self._heaps, self._broker, self._watch)
         self._status.version, self._status.simulated = __version__, options.simulate
         self._status.findings = settings.findings

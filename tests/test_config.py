@@ -45,7 +45,12 @@ def test_values(root: Root, put: Put) -> None:
     assert found.zram.size == "ram / 2"
     assert found.zram.algorithms == ("lz4", "lzo")
     rule = found.rules[-1]
-    assert (rule.name, rule.users, rule.groups, rule.max_bytes) == ("camera", frozenset({0}), frozenset({0, 44}), TOTAL // 10)
+    assert (rule.name, rule.users, rule.groups, rule.max_bytes) == (
+        "camera",
+        frozenset({0}),
+        frozenset({0, 44}),
+        TOTAL // 10,
+    )
     assert found.bounds.floor == 100 << 20
     assert found.pressure.triggers[0].window == 2.0
     assert found.any_heaps == ("my_cma", "system")
