@@ -43,6 +43,7 @@ FEATURES = (
     "CanAllocate",
     "ListBuffers",
     "GetStatus",
+    "WriteOff",
     "Reload",
     "PressureChanged",
     "CmaAllocationFailed",

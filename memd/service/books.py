@@ -3,13 +3,14 @@
 A kill at any moment must leave them whole:
 - a record is written before its buffer can be reached by anybody: before it goes into its weak set, and long before the reply. Who gets
   a buffer has it in the books; a record whose buffer never came to life is none that a set knows, and its slot is free again;
-- a record never changes. A slot is written again only when its buffer is gone, so at most the one slot that was being written is torn,
-  and nobody has that buffer. Slots divide pages: it takes a kernel that stops in the middle of a page for even that;
-- the slot written last is not the next to be written, so the highest number ever given is always there.
+- a record never changes: another state of a buffer is another record. A slot is written again only when its record is of no use, so at
+  most the one slot that was being written is torn, and what it was to say was told to nobody. Slots divide pages: it takes a kernel that
+  stops in the middle of a page for even that;
+- the slot with the highest number ever given is not written again before there is a higher one.
 
 Format, version 1, little-endian: slots of 512 bytes. Slot 0: magic, version, slot size. The others: all zero, or a record: CRC-32 of
-what follows, length, flags (0), sequence, id, size, uid, pid, time, st_ino, st_dev, then owner, rule, heap, area and label, each with
-its length before it. Of two records with one id the later one (sequence) counts.
+what follows, length, flags (1: written off), sequence, id, size, uid, pid, time, st_ino, st_dev, then owner, rule, heap, area and label,
+each with its length before it. Of two records with one id the later one (sequence) counts.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from collections.abc import Iterable, Sequence
 
 from memd.errors import LimitsExceeded
 from memd.kernel import memfd
-from memd.model import Buffer
+from memd.model import LENT, WRITTEN_OFF, Buffer
 
 NAME = "memd-books"
 VERSION = 1
@@ -32,6 +33,7 @@ HEADER = struct.Struct("<12sII")
 MAGIC = b"memd books\r\n"
 RECORD = struct.Struct("<IHHQQQIIdQQ")
 CHECKED = 4  # what the checksum covers begins behind it
+STATES = (LENT, WRITTEN_OFF)  # by flags
 STEP = 64  # slots by which the file grows
 LARGEST = 256 << 20
 EMPTY = bytes(RECORD.size)
@@ -48,7 +50,7 @@ class Books:
         """`fd`: books of an earlier memd; BadBooks if they are not, and then `fd` stays the caller's. OSError: no memory for new ones."""
         self._slots: dict[int, int] = {}
         self._free: list[int] = []
-        self._last = self._sequence = 0
+        self._top = self._top_id = self._sequence = 0
         self.buffers: dict[int, Buffer] = {}
         if fd is None:
             self.fd = memfd.create_growing(NAME)
@@ -62,7 +64,7 @@ class Books:
         return max(self.buffers, default=0)
 
     def write(self, buffer: Buffer) -> None:
-        """LimitsExceeded for names that no slot holds, OSError without memory: nothing is written."""
+        """The buffer as it is from now on. LimitsExceeded for names that no slot holds, OSError without memory: nothing is written."""
         record = encode(buffer, self._sequence + 1)
         slot = self._take()
         try:
@@ -71,7 +73,8 @@ class Books:
             heapq.heappush(self._free, slot)
             raise
         self._sequence += 1
-        self._slots[buffer.id], self._last = slot, slot
+        self.free([buffer.id])
+        self._put(buffer.id, slot)
 
     def free(self, ids: Iterable[int]) -> None:
         """Their buffers are gone, or never came to be: the slots may be used again. Nothing is written."""
@@ -88,11 +91,11 @@ class Books:
         os.close(self.fd)
 
     def _take(self) -> int:
-        """The lowest free slot but the last one written."""
+        """The lowest free slot but the one with the highest number."""
         if len(self._free) < 2:
             self._grow(os.fstat(self.fd).st_size // SLOT, b"")
         slot = heapq.heappop(self._free)
-        return slot if slot != self._last else heapq.heapreplace(self._free, slot)
+        return slot if slot != self._top else heapq.heapreplace(self._free, slot)
 
     def _grow(self, slots: int, start: bytes) -> None:
         if (slots + STEP) * SLOT > LARGEST:
@@ -103,10 +106,15 @@ class Books:
         self._free += range(max(slots, 1), slots + STEP)
         heapq.heapify(self._free)
 
+    def _put(self, number: int, slot: int) -> None:
+        self._slots[number] = slot
+        if number >= self._top_id:
+            self._top, self._top_id = slot, number
+
     def _take_over(self, found: dict[int, tuple[int, Buffer]], slots: int) -> None:
         for slot, (sequence, buffer) in sorted(found.items(), key=lambda item: item[1][0]):
-            self.buffers[buffer.id], self._slots[buffer.id] = buffer, slot
-            self._sequence, self._last = sequence, slot
+            self.buffers[buffer.id], self._sequence = buffer, sequence
+            self._put(buffer.id, slot)
         self._free = sorted(set(range(1, slots)) - set(self._slots.values()))
 
 
@@ -122,7 +130,7 @@ def encode(buffer: Buffer, sequence: int) -> bytes:
             f"names of {len(text)} bytes (owner, rule, heap, label) are more than the {SLOT - RECORD.size} that memd remembers"
         )
     rest = (buffer.id, buffer.size, buffer.uid, buffer.pid, buffer.time, buffer.inode, buffer.device)
-    record = RECORD.pack(0, length, 0, sequence, *rest) + text
+    record = RECORD.pack(0, length, STATES.index(buffer.state), sequence, *rest) + text
     return struct.pack("<I", zlib.crc32(record[CHECKED:])) + record[CHECKED:]
 
 
@@ -153,7 +161,7 @@ def parse(data: bytes) -> dict[int, tuple[int, Buffer]]:
 def _decode(record: bytes, slot: int) -> tuple[int, Buffer]:
     _, _, flags, sequence, number, size, uid, pid, moment, inode, device = RECORD.unpack_from(record)
     words = _words(record[RECORD.size :])
-    if flags or words is None or not (number and size and sequence):
+    if flags >= len(STATES) or words is None or not (number and size and sequence):
         raise BadBooks(f"slot {slot} makes no sense")
     owner, rule, heap, area, label = words
     buffer = Buffer(
@@ -169,6 +177,7 @@ def _decode(record: bytes, slot: int) -> tuple[int, Buffer]:
         device=device,
         rule=rule,
         area=area,
+        state=STATES[flags],
     )
     return sequence, buffer
 

@@ -14,6 +14,7 @@ from memd.errors import BadKernelFile, Busy, MemdError
 from memd.kernel.requester import Requester
 from memd.kernel.root import Root
 from memd.model import Buffer, Caller, Config, Event, Grant, Heap, HeapKind, Level, Request, Rule, Verdict
+from memd.names import MESSAGE_WRITTEN_OFF
 from memd.policy import admission, arguments, rules
 from memd.service import facts, source
 from memd.service.errand import Errand
@@ -23,6 +24,7 @@ from memd.service.keeper import Keeper
 from memd.service.ledger import Ledger, Reservation
 from memd.service.refusals import Refusals, error
 from memd.service.workers import Worker
+from memd.units import format_size
 
 # Bytes that a heap gives in some 100 µs where memory is not short: less than the way to a thread and back.
 INLINE = 1 << 20
@@ -49,7 +51,7 @@ class Broker:
         """`keeper`: the broker owns it; None where nothing outlives memd."""
         self._root, self._config, self._heaps, self._level = root, config, heaps, level
         self._ledger = Ledger(keeper=keeper)
-        self._refusals = Refusals(tell)
+        self._tell, self._refusals = tell, Refusals(tell)
         self._exhausted = Exhausted(tell, cma_failed, os.sysconf("SC_PAGE_SIZE"))
         self._workers: dict[str, Worker] = {}
         self._requester = Requester()
@@ -122,6 +124,13 @@ class Broker:
         await self._refresh({buffer.owner for buffer in self._ledger.buffers() if wanted(buffer)})
         found = [buffer for buffer in self._ledger.buffers() if buffer.id > after and wanted(buffer)]
         return found[:limit], found[limit - 1].id if len(found) > limit else None
+
+    async def write_off(self, number: int) -> Buffer:
+        """For administrators: stop charging the owner for what others keep alive. NoSuchBuffer, Busy."""
+        await self._refresh()
+        buffer = self._ledger.write_off(number)
+        self._tell(_written_off(buffer))
+        return buffer
 
     async def lent(self) -> dict[str, tuple[int, int]]:
         """Heap name -> (bytes, buffers) alive now."""
@@ -211,6 +220,19 @@ class Broker:
 def _most_telling(refused: Sequence[tuple[Request, Verdict]]) -> tuple[Request, Verdict]:
     """Of several heaps: the first that the caller may use at all."""
     return next((pair for pair in refused if pair[1].error != "NotAllowed"), refused[0])
+
+
+def _written_off(buffer: Buffer) -> Event:
+    message = (
+        f"buffer {buffer.id} ({format_size(buffer.size)} of heap {buffer.heap}) is charged to {buffer.owner} no longer"
+    )
+    fields: dict[str, str | int | float] = {
+        "MEMD_BUFFER": buffer.id,
+        "MEMD_OWNER": buffer.owner,
+        "MEMD_HEAP": buffer.heap,
+        "MEMD_SIZE": buffer.size,
+    }
+    return Event(message, MESSAGE_WRITTEN_OFF, 5, fields)
 
 
 def _trouble(rule: str, trouble: Exception, heap: Heap) -> Verdict:

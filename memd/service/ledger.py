@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from memd.errors import Busy
+from memd.errors import Busy, NoSuchBuffer
 from memd.kernel.weakref import EpollSet, InotifySet, WeakSet
-from memd.model import Buffer, Caller, Heap, HeapKind, Usage
+from memd.model import WRITTEN_OFF, Buffer, Caller, Heap, HeapKind, Usage
 from memd.service.alive import Watched
 from memd.service.keeper import SHARED, Keeper
 
@@ -149,6 +149,21 @@ class Ledger:
             area=reservation.heap.area,
         )
 
+    def write_off(self, number: int) -> Buffer:
+        """Charge its owner no longer; to all lending together it counts until it is gone. NoSuchBuffer if it is not alive by the books."""
+        buffer = self._books.get(number)
+        if buffer is None:
+            raise NoSuchBuffer(f"buffer {number} is not lent, or no longer")
+        if buffer.state == WRITTEN_OFF:
+            return buffer
+        written = replace(buffer, state=WRITTEN_OFF)
+        if self._keeper:
+            self._keeper.write(written)
+        self._count(buffer, -1)
+        self._books[number] = written
+        self._count(written, 1)
+        return written
+
     # The kernel's word
 
     async def refresh(self, owners: Iterable[str] | None = None) -> None:
@@ -198,21 +213,29 @@ class Ledger:
         found = [buffer for kept in keeper.sets.values() for buffer in kept.buffers]
         for buffer in sorted(found, key=lambda buffer: buffer.id):
             self._books[buffer.id] = buffer
-            self._charge(buffer.owner, buffer.rule, buffer.area, buffer.size, 1)
+            self._count(buffer, 1)
 
     def _gone(self, ids: set[int]) -> None:
         self._forget(ids)
         for number in ids:
-            buffer = self._books.pop(number)
-            self._charge(buffer.owner, buffer.rule, buffer.area, -buffer.size, -1)
+            self._count(self._books.pop(number), -1)
+
+    def _count(self, buffer: Buffer, times: int) -> None:
+        if buffer.state == WRITTEN_OFF:
+            self._add(("all",), times * buffer.size, times)
+        else:
+            self._charge(buffer.owner, buffer.rule, buffer.area, times * buffer.size, times)
 
     def _charge(self, owner: str, rule: str, area: str, size: int, count: int) -> None:
         for key in (("all",), ("owner", owner), ("share", owner, area), ("rule", rule)):
-            use = self._uses.setdefault(key, Use())
-            use.bytes += size
-            use.buffers += count
-            if not use.buffers:
-                del self._uses[key]
+            self._add(key, size, count)
+
+    def _add(self, key: Key, size: int, count: int) -> None:
+        use = self._uses.setdefault(key, Use())
+        use.bytes += size
+        use.buffers += count
+        if not use.buffers:
+            del self._uses[key]
 
     def _use(self, *key: str) -> Use:
         return self._uses.get(key) or Use()

@@ -59,7 +59,8 @@ numbers = st.integers(0, 2**64 - 1)
 buffers = st.builds(
     Buffer, id=st.integers(1, 2**64 - 1), heap=words, size=st.integers(1, 2**64 - 1), uid=st.integers(0, 2**32 - 1),
     pid=st.integers(0, 2**32 - 1), owner=words, label=words, time=st.floats(allow_nan=False), inode=numbers,
-    device=numbers, rule=words, area=words, state=st.just("lent"),
+    device=numbers, rule=words, area=words,
+    state=st.sampled_from(["lent", "written-off"]),
 )  # fmt: skip
 
 
@@ -100,6 +101,30 @@ def test_the_highest_number_is_never_written_over(books: Books) -> None:
         books.write(number(which))
         books.free([which])
         assert max(buffer.id for buffer in read(books)) == which
+
+
+def test_the_highest_number_stays_while_others_change(books: Books) -> None:
+    write(books, 5)
+    books.free([5])
+    for _ in range(200):
+        books.write(replace(number(3), state="written-off"))
+        books.write(number(4))
+        assert {buffer.id for buffer in read_last(books)} >= {1, 2, 3, 4, 5}
+
+
+def read_last(books: Books) -> list[Buffer]:
+    taken = again(content(books))
+    taken.close()
+    return list(taken.buffers.values())
+
+
+def test_the_later_of_two_records_counts(books: Books) -> None:
+    write(books, 3)
+    books.write(replace(number(2), state="written-off"))
+
+    assert [buffer.state for buffer in sorted(read_last(books), key=lambda buffer: buffer.id)] == [
+        "lent", "written-off", "lent",
+    ]  # fmt: skip
 
 
 def test_they_are_taken_over_and_go_on(books: Books) -> None:
@@ -155,7 +180,7 @@ def nonsense() -> dict[str, bytes]:
         "a longer header": whole[:40] + b"x" + whole[41:],
         "two torn slots": whole[: SLOT + 9] + b"?" + whole[SLOT + 10 : 2 * SLOT + 9] + b"?" + whole[2 * SLOT + 10 :],
         "one sequence twice": whole[:SLOT] + whole[SLOT : 2 * SLOT] * 2 + whole[3 * SLOT :],
-        "flags": whole[:SLOT] + resealed(record[:6] + b"\1" + record[7:]).ljust(SLOT, b"\0") + whole[2 * SLOT :],
+        "flags": whole[:SLOT] + resealed(record[:6] + b"\2" + record[7:]).ljust(SLOT, b"\0") + whole[2 * SLOT :],
         "no id": whole[:SLOT] + encode(replace(ONE, id=0), 9).ljust(SLOT, b"\0") + whole[2 * SLOT :],
         "a word too long": whole[:SLOT]
         + resealed(record[:-7] + b"\xff\xff" + record[-5:]).ljust(SLOT, b"\0")

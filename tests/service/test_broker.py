@@ -25,6 +25,7 @@ from memd.errors import (
     LimitsExceeded,
     MemdError,
     NoMemory,
+    NoSuchBuffer,
     NoSuchHeap,
     NotAllowed,
     NotSupported,
@@ -664,3 +665,21 @@ async def test_a_killed_request_is_told_in_words_and_leaves_nothing(
     assert desk.broker._ledger.pending() == 0
     assert (await desk.broker.can_allocate(CAMERA, "system", 64 * M))[0].use == 0
     await desk.broker.close()
+
+
+async def test_a_buffer_that_others_keep_can_be_written_off(desk: Desk) -> None:
+    desk.configure(replace(RULE, max_buffers=1), replace(BOUNDS, max_buffers=2))
+    kept = await desk.one()
+    with pytest.raises(QuotaExceeded):
+        await desk.one()
+
+    buffer = await desk.broker.write_off(kept.id)
+
+    assert (buffer.id, buffer.state) == (kept.id, "written-off")
+    assert desk.told[-1].message_id == names.MESSAGE_WRITTEN_OFF
+    again = await desk.one()
+    with pytest.raises(QuotaExceeded, match="all owners together"):
+        await desk.one(OTHER)
+    close([kept, again])
+    with pytest.raises(NoSuchBuffer):
+        await desk.broker.write_off(kept.id)

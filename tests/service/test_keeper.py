@@ -143,6 +143,18 @@ async def test_ten_lives(life: Life) -> None:
     assert life.books.lent() == {}
 
 
+async def test_what_was_written_off_stays_so(life: Life) -> None:
+    fds, [one, two] = life.lend(count=2)
+    written = life.books.write_off(one.id)
+    for _ in range(2):
+        await life.killed()
+        assert list(life.books.buffers()) == [written, two]
+        assert life.books.usage(CALLER.owner, "camera", {"system"}).owner_bytes == PAGE
+    close(fds)
+    await life.books.refresh()
+    assert use(life.books) == (0, 0, 0)
+
+
 class End(Exception):
     """memd ends here."""
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from memd.errors import Busy
+from memd.errors import Busy, NoSuchBuffer
 from memd.kernel import simheap
 from memd.model import Buffer, Caller, Heap, HeapKind, Usage
 from memd.service import alive, ledger
@@ -99,6 +99,23 @@ async def test_a_buffer_is_known_by_id_device_and_inode(books: Ledger) -> None:
     assert (one.heap, one.area, one.rule, one.size, one.state) == ("simulated", "simulated", "camera", PAGE, "lent")
     assert books.lent() == {"simulated": (2 * PAGE, 2)}
     close(fds)
+
+
+async def test_what_is_written_off_counts_for_all_and_for_nobody(books: Ledger) -> None:
+    fds, [one, two] = lend(books, count=2)
+
+    assert books.write_off(one.id) == books.write_off(one.id) == replace(one, state="written-off")
+
+    assert books.usage(CALLER.owner, "camera", {"system"}) == Usage(2 * PAGE, 2, *(PAGE, 1) * 3)
+    assert [buffer.state for buffer in books.buffers()] == ["written-off", "lent"]
+    assert books.lent() == {"system": (2 * PAGE, 2)}
+    os.close(fds[0])
+    await books.refresh()
+    assert list(books.buffers()) == [two]
+    assert books.usage(CALLER.owner, "camera", {"system"}) == Usage(*(PAGE, 1) * 4)
+    with pytest.raises(NoSuchBuffer, match="buffer 1 is not lent, or no longer"):
+        books.write_off(one.id)
+    os.close(fds[1])
 
 
 async def test_a_grant_that_fits_reads_nothing(books: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
