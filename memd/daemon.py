@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -22,11 +23,13 @@ from memd.early import Finding, ZramOutcome
 from memd.errors import BadKernelFile, ConfigError
 from memd.ini import Ini
 from memd.kernel import meminfo
+from memd.kernel.fdstore import FdStore, Stored
 from memd.kernel.root import Root
 from memd.model import Config, Event
 from memd.service.broker import Broker
 from memd.service.heaps import Heaps
 from memd.service.journal import Journal
+from memd.service.keeper import Keeper
 from memd.service.owners import Owners
 from memd.service.status import Status
 from memd.service.watch import Watch
@@ -42,6 +45,7 @@ FEATURES = (
     "CanAllocate",
     "ListBuffers",
     "GetStatus",
+    "WriteOff",
     "Reload",
     "PressureChanged",
     "CmaAllocationFailed",
@@ -49,12 +53,12 @@ FEATURES = (
 ZRAM_EVENTS = {"active": names.MESSAGE_ZRAM_READY, "adopted": names.MESSAGE_ZRAM_READY, "off": names.MESSAGE_ZRAM_OFF}
 
 
-def run(root: Root, options: Options, source: Ini, outcome: ZramOutcome) -> int:
+def run(root: Root, options: Options, source: Ini, outcome: ZramOutcome, stored: Sequence[Stored] = ()) -> int:
     """Until told to stop. Exit status as the module says."""
     logging.basicConfig(format="memd: %(message)s", level=logging.INFO, stream=sys.stderr)
     try:
         settings = config.build(source, meminfo.read(root).total)
-        return asyncio.run(Daemon(root, options, settings, outcome).run())
+        return asyncio.run(Daemon(root, options, settings, outcome, stored).run())
     except (OSError, BadKernelFile, NameTaken, ImportError) as error:
         print(f"memd: {error}", file=sys.stderr)
         return 1
@@ -63,7 +67,9 @@ def run(root: Root, options: Options, source: Ini, outcome: ZramOutcome) -> int:
 class Daemon:
     """The services, the bus, and what connects them."""
 
-    def __init__(self, root: Root, options: Options, settings: Config, outcome: ZramOutcome) -> None:
+    def __init__(
+        self, root: Root, options: Options, settings: Config, outcome: ZramOutcome, stored: Sequence[Stored] = ()
+    ) -> None:
         self._root, self._options, self._outcome = root, options, outcome
         self._zram = settings.zram
         self._stop = asyncio.Event()
@@ -72,7 +78,13 @@ class Daemon:
         self._heaps = Heaps(root, options.simulate, settings.aliases, settings.any_heaps)
         self._watch = Watch(root, settings.pressure, self._tell, self._server.pressure_changed)
         self._broker = Broker(
-            root, settings, self._heaps, self._tell, lambda: self._watch.level, self._server.cma_failed
+            root,
+            settings,
+            self._heaps,
+            self._tell,
+            lambda: self._watch.level,
+            self._server.cma_failed,
+            keeper=self._keeper(stored),
         )
         # Callers are processes of this machine, whatever directory stands for its kernel.
         self._owners = Owners(Root())
@@ -80,6 +92,14 @@ class Daemon:
         self._status.version, self._status.simulated = __version__, options.simulate
         self._status.findings = settings.findings
         self._status.lacking = config.lacking(settings)
+
+    def _keeper(self, stored: Sequence[Stored]) -> Keeper | None:
+        store = FdStore(os.environ.get("NOTIFY_SOCKET"))
+        try:
+            return Keeper(store, stored, self._tell) if store.there else None
+        except OSError as error:
+            log.error("what is lent will be forgotten if memd ends: %s", error)
+            return None
 
     async def run(self) -> int:
         async with AsyncExitStack() as stack:

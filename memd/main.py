@@ -10,6 +10,7 @@ import sys
 
 from memd import config_zram, ini
 from memd.early import Noun, ZramOutcome
+from memd.kernel import fdstore
 from memd.kernel.root import Root
 from memd.service import swapper
 
@@ -76,6 +77,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     if options.help or options.version:
         return _answer(options)
+    stored = fdstore.receive()
     root = Root(options.root)
     source = ini.read(root, options.config)
     outcome = _early(root, source)
@@ -83,7 +85,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0 if outcome.state != "failed" else 1
     from memd import daemon
 
-    return daemon.run(root, options, source, outcome)
+    return daemon.run(root, options, source, outcome, stored)
 
 
 def _answer(options: Options) -> int:

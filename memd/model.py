@@ -202,9 +202,13 @@ class Grant:
     heap: str
 
 
+LENT = "lent"
+WRITTEN_OFF = "written-off"  # alive, and charged to nobody but all lending together: an administrator gave it up
+
+
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """A lent buffer in the books. `state`: "lent". `time`: seconds of CLOCK_REALTIME. `rule`: the one that granted it."""
+    """A lent buffer in the books. `state`: LENT or WRITTEN_OFF. `time`: seconds of CLOCK_REALTIME. `rule`: the one that granted it."""
 
     id: int
     heap: str
@@ -218,7 +222,7 @@ class Buffer:
     device: int
     rule: str = ""
     area: str = ""
-    state: str = "lent"
+    state: str = LENT
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ class Manager:
             "ListBuffers": self.list_buffers,
             "GetStatus": self.get_status,
             "OpenPressureFd": _not_yet("OpenPressureFd", "listen to PressureChanged"),
-            "WriteOff": _not_yet("WriteOff", "end the processes that hold the buffer"),
+            "WriteOff": self.write_off,
             "Reload": self.reload,
         }
 
@@ -100,9 +100,18 @@ class Manager:
 
     async def reload(self, sender: str, given: Options) -> Answer:
         options(given, {})
-        if not (await self._caller(sender)).is_admin:
-            raise AccessDenied("Reload is for root")
+        await self._administrator(sender, "Reload")
         return Answer((await self._services.reload(),))
+
+    async def write_off(self, sender: str, number: int, given: Options) -> Answer:
+        options(given, {})
+        await self._administrator(sender, "WriteOff")
+        buffer = await self._services.broker.write_off(number)
+        return Answer(({"owner": buffer.owner, "heap": buffer.heap, "size": buffer.size, "state": buffer.state},))
+
+    async def _administrator(self, sender: str, method: str) -> None:
+        if not (await self._caller(sender)).is_admin:
+            raise AccessDenied(f"{method} is for root")
 
     async def _lend(self, sender: str, heap: str, sizes: Sequence[int], given: Options) -> list[Grant]:
         label = options(given, {"name": "s"}).get("name", "")

@@ -1,7 +1,8 @@
 """inotify(7) by ctypes: Python has no wrapper. Document: man 7 inotify (2.6.13); fdinfo since 3.8.
 
 Facts that bite: a queue holds 16384 events and then says IN_Q_OVERFLOW with wd -1, so events are hints to look again and never the
-truth; a user has 128 instances. wd numbers are not reused. fdinfo shows the watches that are left, in hexadecimal.
+truth; a user has 128 instances. wd numbers are not reused. fdinfo shows the watches that are left, in hexadecimal; its `sdev` is the
+kernel's own dev_t, with a minor of 20 bits.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ import struct
 CREATE, DELETE, MOVED_FROM, MOVED_TO, DELETE_SELF = 0x100, 0x200, 0x40, 0x80, 0x400
 ONLYDIR = 0x01000000
 HEADER = struct.Struct("iIII")  # wd, mask, cookie, len
-WATCH = re.compile(rb"^inotify wd:([0-9a-f]+) ", re.MULTILINE)
+WATCH = re.compile(rb"^inotify wd:([0-9a-f]+) ino:([0-9a-f]+) sdev:([0-9a-f]+) ", re.MULTILINE)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Inotify:
-    """One instance. Owns its fd; `close` ends it."""
+    """One instance, new or taken over with its watches. Owns its fd; `close` ends it."""
 
-    def __init__(self) -> None:
-        self.fd = _check(_libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK), "inotify")
+    def __init__(self, fd: int | None = None) -> None:
+        self.fd = fd if fd is not None else _check(_libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK), "inotify")
 
     def fileno(self) -> int:
         return self.fd
@@ -47,10 +48,11 @@ class Inotify:
                 at += length
         return found
 
-    def watches(self) -> set[int]:
-        """Numbers of the watches whose inode is still there, asked of the kernel."""
+    def watches(self) -> dict[int, tuple[int, int]]:
+        """Of the watches whose inode is still there: number -> (st_ino, st_dev), asked of the kernel."""
         with open(f"/proc/self/fdinfo/{self.fd}", "rb") as file:
-            return {int(wd, 16) for wd in WATCH.findall(file.read())}
+            found = ([int(word, 16) for word in words] for words in WATCH.findall(file.read()))
+            return {wd: (inode, os.makedev(device >> 20, device & 0xFFFFF)) for wd, inode, device in found}
 
     def close(self) -> None:
         if self.fd >= 0:

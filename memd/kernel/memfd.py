@@ -28,6 +28,17 @@ def create(name: str, size: int) -> int:
     return fd
 
 
+def create_growing(name: str) -> int:
+    """An empty memfd that can grow and never shrink; the caller owns the fd."""
+    fd = _create(name)
+    try:
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
 def _create(name: str) -> int:
     flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
     try:

@@ -5,6 +5,7 @@ fd in flight, mapping, device), the kernel drops the entry, and fdinfo lists wha
 - dma-bufs can be put into epoll, and give no inotify event. memfds are EPERM in epoll, and their watch ends with their inode.
 - fd numbers are reused and inode numbers of a pseudo file system may be: an entry is known by memd's own number in its `data`.
 - An entry can be taken out by nobody once memd's fd is closed; it goes when the buffer does.
+- A set lives as long as anybody keeps its fd, with all entries: so it outlives memd in systemd's fd store (fdstore.py).
 - struct epoll_event is packed on x86_64 only. Python's own epoll writes the fd into `data`, hence ctypes.
 - Files are not memory: an O_PATH fd keeps a dma-buf's memory, and not its epoll entry. It does keep a memfd's watch.
 """
@@ -16,6 +17,7 @@ import os
 import platform
 import re
 import select
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -49,14 +51,16 @@ class WeakSet(Protocol):
 
     def alive(self) -> set[int]: ...
 
+    def fileno(self) -> int: ...
+
     def close(self) -> None: ...
 
 
 class EpollSet:
-    """Weak references to dma-bufs. Owns the epoll fd."""
+    """Weak references to dma-bufs, in a new set or in one taken over. Owns the epoll fd."""
 
-    def __init__(self) -> None:
-        self._epoll = select.epoll()
+    def __init__(self, fd: int | None = None) -> None:
+        self._epoll = select.epoll() if fd is None else select.epoll.fromfd(fd)
 
     def add(self, fd: int, number: int) -> None:
         """OSError EPERM if the fd is a memfd, ENOSPC at the limit of watches (fs.epoll.max_user_watches)."""
@@ -71,6 +75,9 @@ class EpollSet:
     def alive(self) -> set[int]:
         return {int(number, 16) for number, _ in self._read()}
 
+    def fileno(self) -> int:
+        return self._epoll.fileno()
+
     def _read(self) -> list[tuple[bytes, bytes]]:
         path = f"/proc/self/fdinfo/{self._epoll.fileno()}"
         with open(path, "rb") as file:
@@ -81,11 +88,21 @@ class EpollSet:
 
 
 class InotifySet:
-    """Weak references to memfds, for the simulated heap. Owns the inotify fd."""
+    """Weak references to memfds, for the simulated heap. Owns the inotify fd.
 
-    def __init__(self) -> None:
-        self._inotify = Inotify()
+    A set taken over knows nobody's numbers: `find` tells them by (st_ino, st_dev).
+    """
+
+    def __init__(self, fd: int | None = None, find: Callable[[int, int], int | None] | None = None) -> None:
+        self._inotify = Inotify(fd)
         self._numbers: dict[int, int] = {}
+        self.strangers = 0  # watches that `find` does not know
+        for wd, file in self._inotify.watches().items() if find else ():
+            number = find(*file) if find else None
+            if number is None:
+                self.strangers += 1
+            else:
+                self._numbers[wd] = number
 
     def add(self, fd: int, number: int) -> None:
         """OSError ENOSPC at the limit of watches (fs.inotify.max_user_watches)."""
@@ -96,9 +113,12 @@ class InotifySet:
         before = dict(self._numbers)
         self._inotify.events()
         watches = self._inotify.watches()
-        for wd in before.keys() - watches:
+        for wd in before.keys() - watches.keys():
             del self._numbers[wd]
         return {number for wd, number in before.items() if wd in watches}
+
+    def fileno(self) -> int:
+        return self._inotify.fileno()
 
     def close(self) -> None:
         self._inotify.close()

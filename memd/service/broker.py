@@ -11,20 +11,25 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from memd.errors import BadKernelFile, Busy, MemdError
+from memd.kernel.requester import Requester
 from memd.kernel.root import Root
 from memd.model import Buffer, Caller, Config, Event, Grant, Heap, HeapKind, Level, Request, Rule, Verdict
+from memd.names import MESSAGE_WRITTEN_OFF
 from memd.policy import admission, arguments, owners, rules
 from memd.service import facts, source
 from memd.service.errand import Errand
 from memd.service.exhausted import Exhausted, Signal
 from memd.service.heaps import Heaps
+from memd.service.keeper import Keeper
 from memd.service.ledger import Ledger, Reservation
 from memd.service.refusals import Refusals, error
 from memd.service.workers import Worker
-from memd.units import format_seconds
+from memd.units import format_seconds, format_size
 
 # Bytes that a heap gives in some 100 µs where memory is not short: less than the way to a thread and back.
 INLINE = 1 << 20
+# Bytes from which on a request is made in a process of its own; where memory is short, that is from INLINE on.
+LARGE = 64 << 20
 SWAP = "swap"
 MAY_INLINE = {HeapKind.SYSTEM, HeapKind.UDMABUF, HeapKind.SIMULATED}
 
@@ -40,12 +45,16 @@ class Broker:
         tell: Callable[[Event], None],
         level: Callable[[], Level],
         cma_failed: Signal = lambda _region, _pages, _facts: None,
+        *,
+        keeper: Keeper | None = None,
     ) -> None:
+        """`keeper`: the broker owns it; None where nothing outlives memd."""
         self._root, self._config, self._heaps, self._level = root, config, heaps, level
-        self._ledger = Ledger()
-        self._refusals = Refusals(tell)
+        self._ledger = Ledger(keeper=keeper)
+        self._tell, self._refusals = tell, Refusals(tell)
         self._exhausted = Exhausted(tell, cma_failed, os.sysconf("SC_PAGE_SIZE"))
         self._workers: dict[str, Worker] = {}
+        self._requester = Requester()
         self._page = os.sysconf("SC_PAGE_SIZE")
 
     def configure(self, config: Config) -> None:
@@ -56,6 +65,7 @@ class Broker:
         for worker in self._workers.values():
             await worker.close()
         self._workers.clear()
+        self._requester.close()
         await self._ledger.close()
 
     async def allocate(self, caller: Caller, heap: str, sizes: Sequence[int], label: str = "") -> list[Grant]:
@@ -116,6 +126,13 @@ class Broker:
         await self._refresh({buffer.owner for buffer in self._ledger.buffers() if wanted(buffer)})
         found = [buffer for buffer in self._ledger.buffers() if buffer.id > after and wanted(buffer)]
         return found[:limit], found[limit - 1].id if len(found) > limit else None
+
+    async def write_off(self, number: int) -> Buffer:
+        """For administrators: stop charging the owner for what others keep alive. NoSuchBuffer, Busy."""
+        await self._refresh()
+        buffer = self._ledger.write_off(number)
+        self._tell(_written_off(buffer))
+        return buffer
 
     async def lent(self) -> dict[str, tuple[int, int]]:
         """Heap name -> (bytes, buffers) alive now."""
@@ -182,9 +199,10 @@ class Broker:
         return {heap.area for heap in self._heaps.heaps if rules.covers(rule, heap)} | rule.heaps
 
     async def _fetch(self, caller: Caller, request: Request, reservation: Reservation) -> list[Grant]:
-        errand = Errand(self._ledger, reservation, caller, request)
-        heap = request.heap
-        if heap.kind in MAY_INLINE and request.total <= INLINE and self._level() is Level.NONE:
+        heap, short = request.heap, self._level() is not Level.NONE
+        apart = request.total >= LARGE or (short and request.total > INLINE)
+        errand = Errand(self._ledger, reservation, caller, request, self._requester if apart else None)
+        if heap.kind in MAY_INLINE and request.total <= INLINE and not short:
             errand.work_here()
             return await errand.answer()
         worker, deadline = self._worker(heap), self._config.bounds.deadline
@@ -213,6 +231,19 @@ def _most_telling(refused: Sequence[tuple[Request, Verdict]]) -> tuple[Request, 
 def _late(heap: Heap, deadline: float) -> str:
     what = f"CMA area {heap.area}" if heap.kind is HeapKind.CMA else "the kernel"
     return f"heap {heap.name}: {what} is busy, and gave no buffer within the {format_seconds(deadline)} of [Lending] Deadline; ask again"
+
+
+def _written_off(buffer: Buffer) -> Event:
+    message = (
+        f"buffer {buffer.id} ({format_size(buffer.size)} of heap {buffer.heap}) is charged to {buffer.owner} no longer"
+    )
+    fields: dict[str, str | int | float] = {
+        "MEMD_BUFFER": buffer.id,
+        "MEMD_OWNER": buffer.owner,
+        "MEMD_HEAP": buffer.heap,
+        "MEMD_SIZE": buffer.size,
+    }
+    return Event(message, MESSAGE_WRITTEN_OFF, 5, fields)
 
 
 def _trouble(rule: str, trouble: Exception, heap: Heap) -> Verdict:

@@ -11,6 +11,7 @@ import contextlib
 
 from memd.errors import Busy, MemdError
 from memd.kernel import dmabuf
+from memd.kernel.requester import Requester
 from memd.model import Caller, Grant, HeapKind, Request
 from memd.service import source
 from memd.service.ledger import Ledger, Reservation
@@ -19,7 +20,16 @@ from memd.service.ledger import Ledger, Reservation
 class Errand:
     """A workers.Job. `answer` waits for its end."""
 
-    def __init__(self, ledger: Ledger, reservation: Reservation, caller: Caller, request: Request) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        reservation: Reservation,
+        caller: Caller,
+        request: Request,
+        apart: Requester | None = None,
+    ) -> None:
+        """`apart`: who makes it in a process of its own."""
+        self._apart = apart
         self._ledger, self._reservation = ledger, reservation
         self._caller, self._request = caller, request
         self._answer: asyncio.Future[list[Grant] | MemdError] = asyncio.get_running_loop().create_future()
@@ -44,6 +54,8 @@ class Errand:
         return result
 
     def work(self) -> list[int]:
+        if self._apart:
+            return source.allocate_apart(self._apart, self._request.heap, self._request.sizes)
         return source.allocate(self._request.heap, self._request.sizes)
 
     def work_here(self) -> None:
@@ -62,7 +74,7 @@ class Errand:
             return
         try:
             grants = self._book(fds)
-        except OSError as error:
+        except (OSError, MemdError) as error:
             source.close(fds)
             self.fail(error)
         else:

@@ -1,7 +1,8 @@
 """The books of what is lent, kept honest by weak references: alive means alive in the kernel, whoever holds the buffer.
 
 A grant that fits the books reads nothing. When it does not fit, or a listing wants the truth, the kernel is asked which buffers are
-left, and what is gone is given back. The books are bounded by the caps, the sets by MAX_OWNERS.
+left, and what is gone is given back. The books are bounded by the caps, the sets by MAX_OWNERS. Where systemd keeps fds for memd, a
+keeper has a copy of both that outlives memd.
 """
 
 from __future__ import annotations
@@ -9,15 +10,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from memd.errors import Busy
+from memd.errors import Busy, NoSuchBuffer
 from memd.kernel.weakref import EpollSet, InotifySet, WeakSet
-from memd.model import Buffer, Caller, Heap, HeapKind, Usage
+from memd.model import WRITTEN_OFF, Buffer, Caller, Heap, HeapKind, Usage
 from memd.service.alive import Watched
+from memd.service.keeper import SHARED, Keeper
 
 MAX_OWNERS = 256  # one epoll set each
-SHARED = ""  # the set that simulated buffers of all owners share: a user has few inotify instances
 Key = tuple[str, ...]
 
 
@@ -38,13 +39,22 @@ class Reservation:
 
 
 class Ledger:
-    def __init__(self, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time) -> None:
-        self._clock, self._wall = clock, wall
+    """`keeper`: None where nothing outlives memd. Owns it, and goes on where it left off."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        keeper: Keeper | None = None,
+    ) -> None:
+        self._clock, self._wall, self._keeper = clock, wall, keeper
         self._last_id = 0
         self._books: dict[int, Buffer] = {}
         self._uses: dict[Key, Use] = {}
         self._open: set[Reservation] = set()
         self._sets: dict[str, Watched] = {}
+        if keeper:
+            self._go_on(keeper)
 
     # What is charged
 
@@ -97,17 +107,31 @@ class Ledger:
         self._charge(reservation.owner, reservation.rule, heap.area, -sum(reservation.sizes), -len(reservation.sizes))
 
     def book(self, reservation: Reservation, fds: Sequence[int], caller: Caller, label: str) -> list[Buffer]:
-        """The reservation becomes buffers, weakly referenced. OSError (ENOSPC): nothing is booked, and the reservation stays."""
+        """The reservation becomes buffers, weakly referenced. OSError (ENOSPC), MemdError: nothing is booked, and the reservation stays."""
         watched = self._watched(reservation.owner, reservation.heap)
         buffers = [
             self._buffer(reservation, fd, size, caller, label) for fd, size in zip(fds, reservation.sizes, strict=True)
         ]
-        for fd, buffer in zip(fds, buffers, strict=True):
-            watched.weak.add(fd, buffer.id)
+        self._watch(watched, fds, buffers)
         self._open.remove(reservation)
         self._books |= {buffer.id: buffer for buffer in buffers}
         watched.ids |= {buffer.id for buffer in buffers}
         return buffers
+
+    def _watch(self, watched: Watched, fds: Sequence[int], buffers: Sequence[Buffer]) -> None:
+        """First into what outlives memd: no buffer may be alive that an end of memd at this moment would leave unknown."""
+        try:
+            for fd, buffer in zip(fds, buffers, strict=True):
+                if self._keeper:
+                    self._keeper.write(buffer)
+                watched.weak.add(fd, buffer.id)
+        except BaseException:
+            self._forget({buffer.id for buffer in buffers})
+            raise
+
+    def _forget(self, ids: set[int]) -> None:
+        if self._keeper:
+            self._keeper.forget(ids)
 
     def _buffer(self, reservation: Reservation, fd: int, size: int, caller: Caller, label: str) -> Buffer:
         self._last_id += 1
@@ -127,6 +151,21 @@ class Ledger:
             area=reservation.heap.area,
         )
 
+    def write_off(self, number: int) -> Buffer:
+        """Charge its owner no longer; to all lending together it counts until it is gone. NoSuchBuffer if it is not alive by the books."""
+        buffer = self._books.get(number)
+        if buffer is None:
+            raise NoSuchBuffer(f"buffer {number} is not lent, or no longer")
+        if buffer.state == WRITTEN_OFF:
+            return buffer
+        written = replace(buffer, state=WRITTEN_OFF)
+        if self._keeper:
+            self._keeper.write(written)
+        self._count(buffer, -1)
+        self._books[number] = written
+        self._count(written, 1)
+        return written
+
     # The kernel's word
 
     async def refresh(self, owners: Iterable[str] | None = None) -> None:
@@ -144,6 +183,8 @@ class Ledger:
         sets, self._sets = self._sets, {}
         for watched in sets.values():
             await watched.close()
+        if self._keeper:
+            self._keeper.close()
 
     def _watched(self, owner: str, heap: Heap) -> Watched:
         name = SHARED if heap.kind is HeapKind.SIMULATED else owner
@@ -151,28 +192,52 @@ class Ledger:
             if len(self._sets) >= MAX_OWNERS:
                 self._drop_idle()
             weak: WeakSet = InotifySet() if name == SHARED else EpollSet()
+            if self._keeper:
+                self._keeper.keep(name, weak)
             self._sets[name] = Watched(weak, self._gone, self._clock)
         return self._sets[name]
 
     def _drop_idle(self) -> None:
         reserved = {reservation.owner for reservation in self._open}
         for name in [name for name, watched in self._sets.items() if watched.idle and name not in reserved]:
+            if self._keeper:
+                self._keeper.drop(name)
             self._sets.pop(name).weak.close()
         if len(self._sets) >= MAX_OWNERS:
             raise Busy(f"{MAX_OWNERS} owners hold buffers already; ask again when one of them has given all back")
 
+    def _go_on(self, keeper: Keeper) -> None:
+        """What an earlier memd lent is charged as it was."""
+        self._last_id = keeper.highest
+        for owner, kept in keeper.sets.items():
+            watched = self._sets[owner] = Watched(kept.weak, self._gone, self._clock)
+            watched.ids |= {buffer.id for buffer in kept.buffers}
+        found = [buffer for kept in keeper.sets.values() for buffer in kept.buffers]
+        for buffer in sorted(found, key=lambda buffer: buffer.id):
+            self._books[buffer.id] = buffer
+            self._count(buffer, 1)
+
     def _gone(self, ids: set[int]) -> None:
+        self._forget(ids)
         for number in ids:
-            buffer = self._books.pop(number)
-            self._charge(buffer.owner, buffer.rule, buffer.area, -buffer.size, -1)
+            self._count(self._books.pop(number), -1)
+
+    def _count(self, buffer: Buffer, times: int) -> None:
+        if buffer.state == WRITTEN_OFF:
+            self._add(("all",), times * buffer.size, times)
+        else:
+            self._charge(buffer.owner, buffer.rule, buffer.area, times * buffer.size, times)
 
     def _charge(self, owner: str, rule: str, area: str, size: int, count: int) -> None:
         for key in (("all",), ("owner", owner), ("share", owner, area), ("rule", rule), ("rule", rule, area)):
-            use = self._uses.setdefault(key, Use())
-            use.bytes += size
-            use.buffers += count
-            if not use.buffers:
-                del self._uses[key]
+            self._add(key, size, count)
+
+    def _add(self, key: Key, size: int, count: int) -> None:
+        use = self._uses.setdefault(key, Use())
+        use.bytes += size
+        use.buffers += count
+        if not use.buffers:
+            del self._uses[key]
 
     def _use(self, *key: str) -> Use:
         return self._uses.get(key) or Use()

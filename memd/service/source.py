@@ -13,11 +13,13 @@ from collections.abc import Iterable, Sequence
 
 from memd.errors import BadKernelFile, Busy, Failed, MemdError, NoMemory, NoSuchHeap, NotSupported
 from memd.kernel import dmaheap, simheap, udmabuf
+from memd.kernel.requester import Killed, Requester
 from memd.kernel.root import Root
 from memd.model import Heap, HeapKind
 from memd.units import format_size
 
 RESERVE = 64
+KILLED = "memory ran out on the way, and the request was ended before anything else had to be; ask for less, or later"
 ERRORS: dict[int, tuple[type[MemdError], str]] = {
     errno.ENOMEM: (NoMemory, "the kernel has no memory, or no free run that is long enough"),
     errno.ENOSPC: (NoMemory, "the kernel has no memory, or no watch, to spare"),
@@ -37,12 +39,27 @@ def allocate(heap: Heap, sizes: Sequence[int]) -> list[int]:
     try:
         for size in sizes:
             fds.append(_one(heap, size))
-            if fds[-1] >= resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVE:
-                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            _spare(fds[-1])
     except BaseException:
         close(fds)
         raise
     return fds
+
+
+def allocate_apart(requester: Requester, heap: Heap, sizes: Sequence[int]) -> list[int]:
+    """As `allocate`, by a child that the OOM killer takes before all else; Killed if it did."""
+    fds = requester.allocate(heap.kind.value, heap.path or "", sizes)
+    try:
+        _spare(max(fds))
+    except BaseException:
+        close(fds)
+        raise
+    return fds
+
+
+def _spare(fd: int) -> None:
+    if fd >= resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVE:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
 def close(fds: Iterable[int]) -> None:
@@ -66,6 +83,8 @@ def translate(error: BaseException, heap: Heap) -> MemdError:
     """What a caller is told of an error of `allocate`, or of the books."""
     if isinstance(error, MemdError):
         return error
+    if isinstance(error, Killed):
+        return NoMemory(f"heap {heap.name}: {KILLED}")
     if not isinstance(error, OSError):
         return Failed(f"heap {heap.name}: {error if isinstance(error, BadKernelFile) else repr(error)}")
     kind, sentence = ERRORS.get(error.errno or 0, (Failed, "the kernel refused"))

@@ -194,6 +194,7 @@ async def test_a_caller_who_has_gone(daemon_bus: Bus, library: Library) -> None:
     ("arguments", "error"),
     [
         (["Reload", "a{sv}", "0"], "Access denied"),
+        (["WriteOff", "ta{sv}", "1", "0"], "Access denied"),
         (["Allocate", "sta{sv}", "simulated", "4096", "0"], "no [Allow] rule"),
         (["CanAllocate", "sta{sv}", "simulated", "4096", "1", "uid", "u", "0"], "Access denied"),
         (["CanAllocate", "sta{sv}", "simulated", "4096", "0"], None),
@@ -311,3 +312,18 @@ async def test_calls_in_flight_are_bounded(
         assert (await outcomes(many + few, 200 + FEW + 3)).count(Failed.bus_name) == MAX_PER_SENDER + FEW
     for client in (greedy, modest, other):
         client.close()
+
+
+@as_root
+def test_write_off_by_root(steady: Daemon) -> None:
+    with steady.client() as client:
+        lent = client.call(BUS_NAME, "/org/memd1", MANAGER, "Allocate", "sta{sv}", ["simulated", 4096, {}])
+        number = lent.body[1]
+        reply = client.call(BUS_NAME, "/org/memd1", MANAGER, "WriteOff", "ta{sv}", [number, {}])
+        rows = client.call(BUS_NAME, "/org/memd1", MANAGER, "ListBuffers", "a{sv}", [{}]).body[0]
+        lent.close()
+        gone = client.call(BUS_NAME, "/org/memd1", MANAGER, "WriteOff", "ta{sv}", [number, {}])
+
+    assert (reply.error_name, reply.body[0]["size"].value) == ("", 4096)
+    assert "written-off" in [row["state"].value for row in rows if row["id"].value == number]
+    assert gone.error_name == "org.memd1.Error.NoSuchBuffer"

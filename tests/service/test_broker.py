@@ -7,10 +7,12 @@ import errno
 import mmap
 import os
 import resource
+import signal
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +25,7 @@ from memd.errors import (
     LimitsExceeded,
     MemdError,
     NoMemory,
+    NoSuchBuffer,
     NoSuchHeap,
     NotAllowed,
     NotSupported,
@@ -35,6 +38,7 @@ from memd.names import MESSAGE_CMA_FAILED
 from memd.service import source
 from memd.service.broker import INLINE, Broker
 from memd.service.heaps import Heaps
+from tests.kernel.test_requester import processes, score
 
 Put = Callable[[str, str | bytes], None]
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -109,6 +113,7 @@ class Slow(Desk):
             return fds
 
         monkeypatch.setattr(source, "allocate", at_the_gate)
+        monkeypatch.setattr(source, "allocate_apart", lambda _requester, heap, sizes: at_the_gate(heap, sizes))
 
     async def until_made(self, count: int) -> None:
         async with asyncio.timeout(10):
@@ -702,3 +707,57 @@ async def test_listings(desk: Desk) -> None:
     close(own + others)
     assert await broker.lent() == {}
     assert await desk.held() == []
+
+
+async def test_large_requests_are_made_apart(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From LARGE on always; above INLINE where memory is short. A child makes them: nothing is made here."""
+    monkeypatch.setattr(source, "_one", None)
+    size = 2 * INLINE if desk.level else 64 * M
+    grants = await desk.broker.allocate(CAMERA, "simulated", [size - PAGE, PAGE])
+
+    assert [os.fstat(grant.fd).st_size for grant in grants] == [size - PAGE, PAGE]
+    assert await desk.held() == [grant.id for grant in grants]
+    close(grants)
+    assert await desk.held() == []
+
+
+async def test_a_killed_request_is_told_in_words_and_leaves_nothing(
+    root: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A FIFO in the heap's place holds the child up in its open, until it is killed as the OOM killer would."""
+    heaps = Path(root.path("dev/dma_heap"))
+    heaps.mkdir(parents=True)
+    os.mkfifo(heaps / "system")
+    Path(root.path("proc")).mkdir()
+    Path(root.path("proc/meminfo")).write_text(MEMINFO)
+    monkeypatch.setenv("MEMD_TEST_MARK", root.directory)
+    desk = Desk(root)
+    task = asyncio.create_task(desk.one(size=64 * M, heap="system"))
+    while len(found := processes(Path(root.directory))) < 2 or score(found[1]) != "1000":
+        await asyncio.sleep(0.01)
+
+    os.kill(found[1], signal.SIGKILL)
+    with pytest.raises(NoMemory, match="heap system: memory ran out on the way"):
+        await task
+
+    assert desk.broker._ledger.pending() == 0
+    assert (await desk.broker.can_allocate(CAMERA, "system", 64 * M))[0].use == 0
+    await desk.broker.close()
+
+
+async def test_a_buffer_that_others_keep_can_be_written_off(desk: Desk) -> None:
+    desk.configure(replace(RULE, max_buffers=1), replace(BOUNDS, max_buffers=2))
+    kept = await desk.one()
+    with pytest.raises(QuotaExceeded):
+        await desk.one()
+
+    buffer = await desk.broker.write_off(kept.id)
+
+    assert (buffer.id, buffer.state) == (kept.id, "written-off")
+    assert desk.told[-1].message_id == names.MESSAGE_WRITTEN_OFF
+    again = await desk.one()
+    with pytest.raises(QuotaExceeded, match="all owners together"):
+        await desk.one(OTHER)
+    close([kept, again])
+    with pytest.raises(NoSuchBuffer):
+        await desk.broker.write_off(kept.id)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from memd.errors import Busy
+from memd.errors import Busy, NoSuchBuffer
 from memd.kernel import simheap
 from memd.model import Buffer, Caller, Heap, HeapKind, Usage
 from memd.service import alive, ledger
@@ -111,6 +111,23 @@ async def test_a_buffer_is_known_by_id_device_and_inode(books: Ledger) -> None:
     close(fds)
 
 
+async def test_what_is_written_off_counts_for_all_and_for_nobody(books: Ledger) -> None:
+    fds, [one, two] = lend(books, count=2)
+
+    assert books.write_off(one.id) == books.write_off(one.id) == replace(one, state="written-off")
+
+    assert books.usage(CALLER.owner, "camera", {"system"}) == Usage(2 * PAGE, 2, *(PAGE, 1) * 3)
+    assert [buffer.state for buffer in books.buffers()] == ["written-off", "lent"]
+    assert books.lent() == {"system": (2 * PAGE, 2)}
+    os.close(fds[0])
+    await books.refresh()
+    assert list(books.buffers()) == [two]
+    assert books.usage(CALLER.owner, "camera", {"system"}) == Usage(*(PAGE, 1) * 4)
+    with pytest.raises(NoSuchBuffer, match="buffer 1 is not lent, or no longer"):
+        books.write_off(one.id)
+    os.close(fds[1])
+
+
 async def test_a_grant_that_fits_reads_nothing(books: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     def read(_self: object) -> set[int]:
         raise AssertionError("the kernel was asked")
@@ -180,6 +197,9 @@ class Weak:
     def alive(self) -> set[int]:
         self.reads += 1
         return set(self.there)
+
+    def fileno(self) -> int:
+        return -1
 
     def close(self) -> None:
         pass

@@ -1,10 +1,11 @@
-"""The package's units under systemd as init, as the boot left them: first of memd's tests, before others stop and start things."""
+"""The package's units under systemd as init, as the boot left them."""
 
 import re
 import subprocess
 from pathlib import Path
 
 import people
+import pytest
 from people import output
 
 
@@ -55,11 +56,14 @@ def test_memd_is_ready_before_sessions_start() -> None:
     assert 0 < moment("memd.service", "ActiveEnter") <= moment("systemd-user-sessions.service", "ActiveEnter")
 
 
-def test_systemd_finds_no_fault_in_the_units() -> None:
+def test_systemd_finds_no_fault_in_the_units(here: set[str]) -> None:
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", "memd.service", "memd-swap.service"], capture_output=True, text=True
     )
-    assert (done.returncode, [line for line in done.stderr.splitlines() if "memd" in line]) == (0, [])
+    faults = [line for line in done.stderr.splitlines() if "memd" in line]
+    if "systemd-254" not in here:
+        faults = [line for line in faults if "Unknown key name 'FileDescriptorStorePreserve'" not in line]
+    assert (done.returncode, faults) == (0, [])
 
 
 def test_memd_has_nothing_to_complain_of() -> None:

@@ -67,7 +67,7 @@ def test_nobody_but_root_owns_the_name() -> None:
 
 @pytest.mark.parametrize("method", [
     ["Reload", "a{sv}", "0"],
-    pytest.param(["WriteOff", "ta{sv}", "1", "0"], marks=pytest.mark.xfail(strict=True, reason="no WriteOff yet")),
+    ["WriteOff", "ta{sv}", "1", "0"],
 ])  # fmt: skip
 def test_administrators_methods_are_theirs(method: list[str]) -> None:
     assert "denied" in call(MEMBER, *method).lower()
