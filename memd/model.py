@@ -203,12 +203,14 @@ class Grant:
 
 
 LENT = "lent"
+RELEASING = "releasing"  # nobody has a file of it any more, and its memory is not seen back: charged as before
 WRITTEN_OFF = "written-off"  # alive, and charged to nobody but all lending together: an administrator gave it up
 
 
 @dataclass(frozen=True, slots=True)
 class Buffer:
-    """A lent buffer in the books. `state`: LENT or WRITTEN_OFF. `time`: seconds of CLOCK_REALTIME. `rule`: the one that granted it."""
+    """A lent buffer in the books. `state`: LENT, RELEASING or WRITTEN_OFF. `time`: seconds of CLOCK_REALTIME. `rule`: the one that
+    granted it."""
 
     id: int
     heap: str

@@ -50,7 +50,7 @@ class Broker:
     ) -> None:
         """`keeper`: the broker owns it; None where nothing outlives memd."""
         self._root, self._config, self._heaps, self._level = root, config, heaps, level
-        self._ledger = Ledger(keeper=keeper)
+        self._ledger = Ledger(keeper=keeper, released=lambda area: facts.released(root, area))
         self._tell, self._refusals = tell, Refusals(tell)
         self._exhausted = Exhausted(tell, cma_failed, os.sysconf("SC_PAGE_SIZE"))
         self._workers: dict[str, Worker] = {}

@@ -69,16 +69,19 @@ class Errand:
 
     def finish(self, fds: list[int]) -> None:
         if not self.wanted:
-            source.close(fds)
-            self.fail(Busy("nobody waits for it"))
+            self._throw_away(fds, Busy("nobody waits for it"))
             return
         try:
             grants = self._book(fds)
         except (OSError, MemdError) as error:
-            source.close(fds)
-            self.fail(error)
+            self._throw_away(fds, error)
         else:
             self._answer.set_result(grants)
+
+    def _throw_away(self, fds: list[int], why: Exception) -> None:
+        source.close(fds)
+        self._ledger.had(self._reservation)
+        self.fail(why)
 
     def fail(self, error: BaseException) -> None:
         self._ledger.give_back(self._reservation)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+from memd.errors import BadKernelFile
 from memd.kernel import cma, meminfo, swaps, zram
 from memd.kernel.root import Root
 from memd.model import CmaRegion, Heap, HeapKind, Memory
@@ -26,6 +27,14 @@ def memory(root: Root, heap: Heap, ledger: Ledger, swappable: int = 0) -> Memory
         region_available=None if available is None else max(available - ledger.pending(heap.area), 0),
         swappable=swappable,
     )
+
+
+def released(root: Root, area: str) -> int | None:
+    """Bytes that a CMA area was given back since boot; None where nothing tells."""
+    try:
+        return cma.released(root, area)
+    except (OSError, BadKernelFile):
+        return None
 
 
 async def swappable(root: Root) -> int:

@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 
 from memd.errors import Busy, NoSuchBuffer
 from memd.kernel.weakref import EpollSet, InotifySet, WeakSet
-from memd.model import WRITTEN_OFF, Buffer, Caller, Heap, HeapKind, Usage
+from memd.model import LENT, RELEASING, WRITTEN_OFF, Buffer, Caller, Heap, HeapKind, Usage
 from memd.service.alive import Watched
 from memd.service.keeper import SHARED, Keeper
+from memd.service.releasing import Releasing
 
 MAX_OWNERS = 256  # one epoll set each
 Key = tuple[str, ...]
@@ -46,13 +47,16 @@ class Ledger:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         keeper: Keeper | None = None,
+        released: Callable[[str], int | None] = lambda _area: None,
     ) -> None:
+        """`released`: bytes that an area was given back since boot, None where the kernel does not count."""
         self._clock, self._wall, self._keeper = clock, wall, keeper
         self._last_id = 0
         self._books: dict[int, Buffer] = {}
         self._uses: dict[Key, Use] = {}
         self._open: set[Reservation] = set()
         self._sets: dict[str, Watched] = {}
+        self._releasing = Releasing(released)
         if keeper:
             self._go_on(keeper)
 
@@ -96,6 +100,8 @@ class Ledger:
     def reserve(self, owner: str, rule: str, heap: Heap, sizes: tuple[int, ...]) -> Reservation:
         """Charge before the first await. Busy if there is no room for another owner, OSError if there is no fd for his set."""
         self._watched(owner, heap)
+        if heap.kind is HeapKind.CMA and not self._use("area", heap.area).buffers:
+            self._releasing.begin(heap.area, self._releasing.mark(heap.area), alive=0)
         reservation = Reservation(owner, rule, heap, sizes)
         self._open.add(reservation)
         self._charge(owner, rule, heap.area, sum(sizes), len(sizes))
@@ -113,10 +119,15 @@ class Ledger:
             self._buffer(reservation, fd, size, caller, label) for fd, size in zip(fds, reservation.sizes, strict=True)
         ]
         self._watch(watched, fds, buffers)
+        self.had(reservation)
         self._open.remove(reservation)
         self._books |= {buffer.id: buffer for buffer in buffers}
         watched.ids |= {buffer.id for buffer in buffers}
         return buffers
+
+    def had(self, reservation: Reservation) -> None:
+        """The kernel gave what was asked for, whatever became of it."""
+        self._releasing.got(reservation.heap.area, sum(reservation.sizes))
 
     def _watch(self, watched: Watched, fds: Sequence[int], buffers: Sequence[Buffer]) -> None:
         """First into what outlives memd: no buffer may be alive that an end of memd at this moment would leave unknown."""
@@ -163,6 +174,7 @@ class Ledger:
             self._keeper.write(written)
         self._count(buffer, -1)
         self._books[number] = written
+        self._releasing.replace(written)
         self._count(written, 1)
         return written
 
@@ -170,9 +182,36 @@ class Ledger:
 
     async def refresh(self, owners: Iterable[str] | None = None) -> None:
         """Give back what is gone, of some owners or of all. OSError if the kernel can't be asked."""
-        names = list(self._sets) if owners is None else [*owners, SHARED]
+        areas = {buffer.area for buffer in self._books.values()} if owners is None else set()
+        marks = {area: self._releasing.mark(area) for area in areas}
+        await self._read(list(self._sets) if owners is None else [*owners, SHARED])
+        for area, mark in marks.items():
+            self._releasing.begin(area, mark, self.alive(area))
+        if self._releasing.areas:
+            await self._releasing.look(self)
+
+    async def _read(self, names: Iterable[str]) -> None:
         for watched in [self._sets[name] for name in dict.fromkeys(names) if name in self._sets]:
             await watched.refresh()
+
+    async def read_area(self, area: str) -> None:
+        await self._read([buffer.owner for buffer in self._books.values() if buffer.area == area])
+
+    def alive(self, area: str) -> int:
+        """Bytes lent from it whose files are there."""
+        return sum(
+            buffer.size
+            for buffer in self._books.values()
+            if buffer.area == area and not self._releasing.has(buffer.id)
+        )
+
+    def settled(self, back: Iterable[Buffer]) -> None:
+        """What is back is out of the books; what was looked at and is not is `releasing`."""
+        for buffer in back:
+            self._back(buffer.id)
+        for buffer in [one for one in self._books.values() if one.state == LENT and self._releasing.has(one.id)]:
+            self._books[buffer.id] = replace(buffer, state=RELEASING)
+            self._releasing.replace(self._books[buffer.id])
 
     async def make_room(self, owner: str) -> None:
         """Before an owner who is new: sets that hold nothing make room for his."""
@@ -218,18 +257,27 @@ class Ledger:
             self._count(buffer, 1)
 
     def _gone(self, ids: set[int]) -> None:
-        self._forget(ids)
+        """Nobody has a file of them any more."""
         for number in ids:
-            self._count(self._books.pop(number), -1)
+            if self._releasing.counted(self._books[number].area):
+                self._releasing.add(self._books[number])
+            else:
+                self._back(number)
+
+    def _back(self, number: int) -> None:
+        self._forget({number})
+        self._count(self._books.pop(number), -1)
 
     def _count(self, buffer: Buffer, times: int) -> None:
         if buffer.state == WRITTEN_OFF:
-            self._add(("all",), times * buffer.size, times)
+            for key in (("all",), ("area", buffer.area)):
+                self._add(key, times * buffer.size, times)
         else:
             self._charge(buffer.owner, buffer.rule, buffer.area, times * buffer.size, times)
 
     def _charge(self, owner: str, rule: str, area: str, size: int, count: int) -> None:
-        for key in (("all",), ("owner", owner), ("share", owner, area), ("rule", rule), ("rule", rule, area)):
+        keys: tuple[Key, ...] = (("all",), ("area", area), ("owner", owner), ("share", owner, area), ("rule", rule))
+        for key in (*keys, ("rule", rule, area)):
             self._add(key, size, count)
 
     def _add(self, key: Key, size: int, count: int) -> None:

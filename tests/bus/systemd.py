@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from memd.bus.library import load
 from tests.bus.daemon import CONFIG, REPOSITORY, call
 from tests.bus.raw import Raw, until
 from tests.service.fdstores import FakeSystemd
@@ -58,10 +57,6 @@ def listing(client: Raw) -> list[dict[str, object]]:
     [rows, info] = call(client, "ListBuffers").body
     assert not info
     return [{key: variant.value for key, variant in row.items()} for row in rows]
-
-
-def option(value: str) -> object:
-    return load("dbus_fast").Variant("s", value)  # the library of Raw
 
 
 def main(names: str, arguments: list[str]) -> None:

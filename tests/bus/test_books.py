@@ -13,7 +13,7 @@ import pytest
 from tests.bus.buses import Bus
 from tests.bus.daemon import call, target
 from tests.bus.raw import Raw, until
-from tests.bus.systemd import Unit, listing, option
+from tests.bus.systemd import Unit, listing
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 KILLS = 8
@@ -35,7 +35,14 @@ def client(unit: Unit) -> Iterator[Raw]:
 
 def test_killed_and_started_again_it_knows_what_is_lent(unit: Unit, client: Raw) -> None:
     replies = [
-        call(client, "Allocate", "sta{sv}", "simulated", size * PAGE, {"name": option(f"frame {size}")})
+        call(
+            client,
+            "Allocate",
+            "sta{sv}",
+            "simulated",
+            size * PAGE,
+            {"name": client.library.Variant("s", f"frame {size}")},
+        )
         for size in (1, 2, 3)
     ]
     before = listing(client)

@@ -35,6 +35,16 @@ def test_an_older_kernel_counts_only(root: Root, put: Put) -> None:
     assert cma.read(root) == (CmaRegion("reserved", None, None, 5, 1),)
 
 
+def test_what_an_area_was_given_back(root: Root, put: Put) -> None:
+    put_area(put, "reserved", release_pages_success=3)
+
+    assert cma.released(root, "reserved", page=16384) == 49152
+    assert cma.released(root, "other") is None
+    put(f"{cma.DIRECTORY}/reserved/release_pages_success", "three\n")
+    with pytest.raises(BadKernelFile):
+        cma.released(root, "reserved")
+
+
 def test_missing(root: Root) -> None:
     assert cma.read(root) == ()
 
