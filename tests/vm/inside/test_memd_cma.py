@@ -74,7 +74,6 @@ def test_a_killed_memd_takes_no_buffer_with_it() -> None:
     assert cma_free("reserved") == before
 
 
-@pytest.mark.xfail(strict=True, reason="the books do not outlive memd yet")
 def test_a_killed_memd_knows_its_buffers_again() -> None:
     with hold("contiguous", 4 * MiB):
         people.kill_memd()
