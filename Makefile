@@ -1,7 +1,7 @@
 # On a fresh Debian 12 or 13: `make demo` shows the main job, `make test` tests what needs no virtual machine, `make test-vm` the rest.
 PYTHON = .venv/bin/python
 
-.PHONY: demo test test-vm test-vm-long test-board vm-shell deb prepare clean
+.PHONY: demo test test-vm test-vm-long test-board vm-shell bench deb prepare clean
 
 demo: prepare
 	@$(PYTHON) packaging/demo
@@ -22,6 +22,10 @@ vm-shell:
 test-board:
 	@test -n "$(HOST)" || { echo "say which board: make test-board HOST=root@board" >&2; exit 2; }
 	python3 tests/vm/run.py board $(HOST)
+
+# Ratios, measured side by side in one run; needs root and a free zram device.
+bench: prepare
+	@$(PYTHON) tests/bench/swapstart.py
 
 deb:
 	packaging/build-deb $(or $(OUT),packaging/out)

@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from memd import __version__, config, names
+from memd.bus import library
 from memd.bus.server import NameTaken, Server
 from memd.bus.services import Services
 from memd.early import Finding, ZramOutcome
@@ -35,7 +36,16 @@ if TYPE_CHECKING:
     from memd.main import Options
 
 log = logging.getLogger(__name__)
-FEATURES = ("Allocate", "AllocateMany", "CanAllocate", "ListBuffers", "GetStatus", "Reload", "PressureChanged")
+FEATURES = (
+    "Allocate",
+    "AllocateMany",
+    "CanAllocate",
+    "ListBuffers",
+    "GetStatus",
+    "Reload",
+    "PressureChanged",
+    "CmaAllocationFailed",
+)
 ZRAM_EVENTS = {"active": names.MESSAGE_ZRAM_READY, "adopted": names.MESSAGE_ZRAM_READY, "off": names.MESSAGE_ZRAM_OFF}
 
 
@@ -45,7 +55,7 @@ def run(root: Root, options: Options, source: Ini, outcome: ZramOutcome) -> int:
     try:
         settings = config.build(source, meminfo.read(root).total)
         return asyncio.run(Daemon(root, options, settings, outcome).run())
-    except (OSError, BadKernelFile, NameTaken) as error:
+    except (OSError, BadKernelFile, NameTaken, ImportError) as error:
         print(f"memd: {error}", file=sys.stderr)
         return 1
 
@@ -58,13 +68,14 @@ class Daemon:
         self._zram = settings.zram
         self._stop = asyncio.Event()
         self._tell: Callable[[Event], None] = Journal(root)
-        self._server = Server()
+        self._server = Server(library.load("dbus_fast" if options.fast else "dbus_next"))
         self._heaps = Heaps(root, options.simulate, settings.aliases, settings.any_heaps)
         self._watch = Watch(root, settings.pressure, self._tell, self._server.pressure_changed)
-        self._broker = Broker(root, settings, self._heaps, self._tell, lambda: self._watch.level)
-        self._owners = Owners(
-            Root()
-        )  # callers are processes of this machine, whatever directory stands for its kernel
+        self._broker = Broker(
+            root, settings, self._heaps, self._tell, lambda: self._watch.level, self._server.cma_failed
+        )
+        # Callers are processes of this machine, whatever directory stands for its kernel.
+        self._owners = Owners(Root())
         self._status = Status(root, outcome, self._heaps, self._broker, self._watch, self._owners)
         self._status.version, self._status.simulated = __version__, options.simulate
         self._status.findings = settings.findings

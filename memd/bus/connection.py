@@ -7,7 +7,6 @@ by foreign signatures and dies of a full socket. Every such attack is a test in 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import resource
 import socket
@@ -56,7 +55,7 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[str] = self._loop.create_future()
         self._sock = sock
-        self._serials = itertools.cycle(range(1, 1 << 32))
+        self._serial = 0
         self._pending: dict[int, tuple[str, asyncio.Future[Received]]] = {}
         self._reader = Reader(sock, self._deliver, self._too_big)
         self._writer = Writer(sock)
@@ -127,7 +126,7 @@ class Connection:
         CallFailed for an error reply, TimeoutError, ConnectionError if the bus has gone or goes meanwhile."""
         if self.closed.done():
             raise ConnectionError(f"the bus has gone: {self.closed.result()}")
-        serial = next(self._serials)
+        serial = self._next_serial()
         waiting: asyncio.Future[Received] = self._loop.create_future()
         self._pending[serial] = destination, waiting
         try:
@@ -156,6 +155,11 @@ class Connection:
     def close(self) -> None:
         self._lost("closed by memd")
 
+    def _next_serial(self) -> int:
+        """1 to 2^32 - 1, and again."""
+        self._serial = self._serial % 0xFFFFFFFF + 1
+        return self._serial
+
     def _checked(self, reply: Received) -> Received:
         if reply.kind == RETURN and len(reply.fds) == reply.unix_fds:
             return reply
@@ -167,7 +171,7 @@ class Connection:
 
     def _error(self, call: Received, name: str, text: str) -> bytes:
         return self.library.marshal(
-            ERROR, next(self._serials), flags=NO_REPLY, destination=call.sender, reply_serial=call.serial,
+            ERROR, self._next_serial(), flags=NO_REPLY, destination=call.sender, reply_serial=call.serial,
             error_name=name, signature="s", body=[printable(text)],
         )  # fmt: skip
 
@@ -178,7 +182,7 @@ class Connection:
         try:
             if len(fds) > MAX_FDS or not all(type(fd) is int for fd in fds):
                 raise ValueError(f"fds that cannot be sent: {fds}")
-            serial = fields.pop("serial", 0) or next(self._serials)
+            serial = fields.pop("serial", 0) or self._next_serial()
             flags = 0 if kind == CALL else NO_REPLY
             data = self.library.marshal(kind, serial, flags=flags, unix_fds=list(fds), **fields)
         except BaseException:

@@ -16,7 +16,9 @@ import functools
 import importlib
 import io
 import struct
+import sys
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any
 
 # More than all signatures that memd sends or understands; 255-character ones of a whole body still fit in memory.
@@ -42,12 +44,24 @@ def _envelope(endian: str, signature: str, length: int) -> bytes:
     return fixed + fields + bytes(-len(fields) & 7)
 
 
+def _without_glib(package: str) -> ModuleType:
+    """Both libraries import GLib where there is one, for a part of theirs that memd has no use for: 17 ms and 4 MiB."""
+    hide = "gi" not in sys.modules
+    if hide:
+        sys.modules["gi"] = None  # type: ignore[assignment]  # makes the import of gi fail
+    try:
+        return importlib.import_module(package)
+    finally:
+        if hide:
+            del sys.modules["gi"]
+
+
 class Library:
     """`dbus_next` or `dbus_fast`, with the differences between them hidden. Get one with `load`."""
 
     def __init__(self, package: str) -> None:
         self.package = package
-        module = importlib.import_module(package)
+        module = _without_glib(package)
         self._message = module.Message
         self._types = {kind.value: kind for kind in module.MessageType}
         self._flags = module.MessageFlag

@@ -16,26 +16,35 @@ from memd.model import Buffer, Caller, Config, Event, Grant, Heap, HeapKind, Lev
 from memd.policy import admission, arguments, owners, rules
 from memd.service import facts, source
 from memd.service.errand import Errand
+from memd.service.exhausted import Exhausted, Signal
 from memd.service.heaps import Heaps
 from memd.service.ledger import Ledger, Reservation
 from memd.service.refusals import Refusals, error
 from memd.service.workers import Worker
 from memd.units import format_seconds
 
-INLINE = (
-    1 << 20
-)  # bytes that a heap gives in some 100 µs where memory is not short: less than the way to a thread and back
+# Bytes that a heap gives in some 100 µs where memory is not short: less than the way to a thread and back.
+INLINE = 1 << 20
 SWAP = "swap"
 MAY_INLINE = {HeapKind.SYSTEM, HeapKind.UDMABUF, HeapKind.SIMULATED}
 
 
 class Broker:
+    """`tell`: the journal; `level`: of pressure, now; `cma_failed(region, pages, facts)`: the signal."""
+
     def __init__(
-        self, root: Root, config: Config, heaps: Heaps, tell: Callable[[Event], None], level: Callable[[], Level]
+        self,
+        root: Root,
+        config: Config,
+        heaps: Heaps,
+        tell: Callable[[Event], None],
+        level: Callable[[], Level],
+        cma_failed: Signal = lambda _region, _pages, _facts: None,
     ) -> None:
         self._root, self._config, self._heaps, self._level = root, config, heaps, level
         self._ledger = Ledger()
         self._refusals = Refusals(tell)
+        self._exhausted = Exhausted(tell, cma_failed, os.sysconf("SC_PAGE_SIZE"))
         self._workers: dict[str, Worker] = {}
         self._page = os.sysconf("SC_PAGE_SIZE")
 
@@ -61,6 +70,7 @@ class Broker:
             if not isinstance(outcome, Verdict):
                 return outcome
             refused.append((request, outcome))
+            self._exhausted.refused(request, outcome)
         request, verdict = _most_telling(refused)
         self._refusals.refused(caller, request, verdict)
         raise error(verdict)

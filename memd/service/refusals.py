@@ -4,50 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from memd import errors, names
 from memd.model import Caller, Event, Request, Verdict
+from memd.service.allowance import Allowances
 from memd.units import format_size
 
 BURST = 5
 INTERVAL = 30.0  # seconds in which one more is earned
-MAX_OWNERS = 256
 NOTICE = 5
-
-
-@dataclass(slots=True)
-class Allowance:
-    left: float
-    at: float
-    silent: int = 0
 
 
 class Refusals:
     def __init__(self, tell: Callable[[Event], None], clock: Callable[[], float] = time.monotonic) -> None:
-        self._tell, self._clock = tell, clock
-        self._owners: dict[str, Allowance] = {}
+        self._tell = tell
+        self._owners = Allowances(BURST, INTERVAL, clock)
 
     def refused(self, caller: Caller, request: Request, verdict: Verdict) -> None:
         """One entry, or one more that the next entry of this owner counts as `MEMD_SUPPRESSED`."""
-        allowance = self._allowance(caller.owner)
-        if allowance.left < 1:
-            allowance.silent += 1
-            return
-        allowance.left -= 1
-        silent, allowance.silent = allowance.silent, 0
-        self._tell(_event(caller, request, verdict, silent))
-
-    def _allowance(self, owner: str) -> Allowance:
-        """The owners heard of last are remembered."""
-        now = self._clock()
-        allowance = self._owners.pop(owner, None) or Allowance(BURST, now)
-        allowance.left = min(allowance.left + (now - allowance.at) / INTERVAL, BURST)
-        allowance.at = now
-        self._owners[owner] = allowance
-        if len(self._owners) > MAX_OWNERS:
-            del self._owners[next(iter(self._owners))]
-        return allowance
+        silent = self._owners.take(caller.owner)
+        if silent is not None:
+            self._tell(_event(caller, request, verdict, silent))
 
 
 def error(verdict: Verdict) -> errors.MemdError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 
-from memd.bus.library import load
 from tests.bus.daemon import target
 from tests.bus.raw import Raw, Reply
 
@@ -41,7 +40,6 @@ def borrow(client: Raw, name: str, count: int, many: int) -> int:
 
 def main(address: str, name: str, count: int, many: int) -> None:
     with Raw.connect(address) as client:
-        client.library = load("dbus_fast")
         before = len(os.listdir("/proc/self/fd"))
         done = 0
         while done < count:

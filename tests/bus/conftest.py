@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 from collections.abc import Iterator
@@ -10,10 +11,17 @@ from pathlib import Path
 import pytest
 
 from memd.bus.library import Library, load
-from tests.bus.buses import BUSES, Bus, dbus_daemon
+from tests.bus.buses import BUSES, Bus, dbus_broker, dbus_daemon
 from tests.bus.daemon import Daemon, running
 
 LIBRARIES = ("dbus_next", "dbus_fast")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def small_heap() -> None:
+    """Every test ends with a gc.collect(), which need not look at pytest itself each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +41,13 @@ def daemon_bus(tmp_path: Path) -> Iterator[Bus]:
     """dbus-daemon alone, where the other bus would add nothing."""
     with dbus_daemon(tmp_path) as running:
         yield running
+
+
+@pytest.fixture
+def broker_bus(tmp_path: Path) -> Iterator[Bus]:
+    """dbus-broker alone, which lets a client have what dbus-daemon does not."""
+    with dbus_broker(tmp_path) as running_bus:
+        yield running_bus
 
 
 @pytest.fixture(scope="session")

@@ -66,7 +66,7 @@ class Raw:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.sock.settimeout(60)  # when to give up, on however busy a machine
-        self.library: Library = load()
+        self.library: Library = load("dbus_fast")
         self.name = ""
         self._serial = 0
         self._buffer = b""

@@ -10,7 +10,7 @@ import pytest
 
 from memd.names import BUS_NAME
 from tests.bus.daemon import Daemon, call, target
-from tests.bus.raw import Raw, Reply, memfds
+from tests.bus.raw import NO_REPLY, Raw, Reply, memfds
 
 ERROR = "org.memd1.Error."
 INVALID = "org.freedesktop.DBus.Error.InvalidArgs"
@@ -210,7 +210,15 @@ def test_fds_sent_along_are_refused_and_closed(memd: Daemon, client: Raw) -> Non
         reply = client.call(*target("Allocate"), "sta{sv}", ["simulated", 4096, {}], fds=mine)
 
     assert reply.error_name == INVALID
-    assert memd.fds() == before
+    assert memd.settles_at(before)
+
+
+def test_a_buffer_that_nobody_would_get_is_not_made(client: Raw) -> None:
+    first = allocate(client, "simulated", 4096).body[1]
+    for _ in range(100):
+        client.start(*target("Allocate"), "sta{sv}", ["simulated", 4096, {}], flags=NO_REPLY)
+
+    assert allocate(client, "simulated", 4096).body[1] == first + 1
 
 
 def test_a_caller_who_goes_while_the_call_runs(memd: Daemon) -> None:

@@ -7,6 +7,9 @@ import os
 import signal
 import socket
 import struct
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +20,7 @@ from memd.bus.wire import MAX_BODY, Reader, Received, parse_header
 from memd.bus.writer import Writer
 from memd.names import BUS_NAME
 from tests.bus.buses import Bus
+from tests.bus.daemon import REPOSITORY
 from tests.bus.raw import Raw, memfds
 
 
@@ -61,6 +65,16 @@ async def test_says_hello_and_calls_the_bus(bus: Bus, library: Library) -> None:
     assert connection.unique_name in names
     connection.close()
     assert await connection.closed == "closed by memd"
+
+
+async def test_serials_begin_again(daemon_bus: Bus, library: Library) -> None:
+    """0 is none, and what is more than 32 bits cannot be sent."""
+    connection = await Connection.connect(daemon_bus.address, library=library)
+    connection._serial = 0xFFFFFFFE
+
+    assert [await connection.call_bus("GetId") != [] for _ in range(3)] == [True] * 3
+    assert connection._serial == 2
+    connection.close()
 
 
 async def test_error_reply_raises_with_its_name(bus: Bus, library: Library) -> None:
@@ -363,6 +377,18 @@ def test_a_body_above_the_bound_is_skipped_not_held(library: Library) -> None:
 def test_a_body_that_does_not_parse_is_a_value_error(library: Library, body: bytes) -> None:
     with pytest.raises(ValueError, match="body of"):
         library.unmarshal("sta{sv}", body, "<")
+
+
+def test_glib_is_not_imported_for_nothing(library: Library, tmp_path: Path) -> None:
+    """Where python3-gi is installed, both libraries would take it in."""
+    (tmp_path / "gi").mkdir()
+    (tmp_path / "gi" / "__init__.py").write_text("raise SystemExit('gi was imported')")
+    program = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from memd.bus.library import load; "
+        f"load({library.package!r}); assert 'gi' not in sys.modules"
+    )
+
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=REPOSITORY)
 
 
 def test_foreign_signatures_do_not_stay(library: Library) -> None:

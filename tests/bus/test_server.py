@@ -6,7 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,18 @@ from typing import Any
 import pytest
 
 from memd import config, ini
-from memd.bus.connection import BUS, Connection
+from memd.bus import dispatch
+from memd.bus.connection import BUS, CallFailed, Connection
 from memd.bus.credentials import Credentials
-from memd.bus.library import Library
+from memd.bus.dispatch import FEW, MAX_PER_SENDER
+from memd.bus.library import Library, load
 from memd.bus.server import NameTaken, Server
 from memd.bus.services import Services
 from memd.bus.wire import Received
 from memd.early import ZramOutcome
-from memd.errors import Failed
+from memd.errors import Failed, LimitsExceeded
 from memd.kernel.root import Root
-from memd.model import Event, Level
+from memd.model import Event, Grant, Level
 from memd.names import BUS_NAME, MANAGER
 from memd.service.broker import Broker
 from memd.service.heaps import Heaps
@@ -35,7 +37,7 @@ from tests.bus.daemon import REPOSITORY, Daemon, running
 
 MEMINFO = "MemTotal: 4000000 kB\nMemAvailable: 3000000 kB\nMemFree: 2000000 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n"
 NOBODY = 65534
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user, or is one")
 
 
 def services(root: Root, server: Server) -> Services:
@@ -169,7 +171,7 @@ async def test_callers_are_asked_about_once_and_forgotten(bus: Bus, library: Lib
         client._send(4, destination=BUS_NAME, path="/org/freedesktop/DBus", interface=BUS, member="NameOwnerChanged",
                      signature="sss", body=[client.unique_name, client.unique_name, ""])  # fmt: skip
         await ask(client, "ListBuffers")
-        assert len(credentials._callers) == 1
+        assert asked == ["GetConnectionCredentials"]
 
         client.close()
         while len(credentials._callers):
@@ -218,6 +220,7 @@ def test_only_root_may_be_memd(steady: Daemon) -> None:
     assert "Access denied" in done.stderr
 
 
+@as_root
 def test_root_asks_for_others(steady: Daemon) -> None:
     """By uid without a unit; by pid with all that is known of the process, here this one."""
     with steady.client() as client:
@@ -231,13 +234,14 @@ def test_root_asks_for_others(steady: Daemon) -> None:
         )
 
     assert own == mine
-    assert own[0] is (os.geteuid() == 0)
+    assert own[0] is True
     assert nobodys[0] is False
     facts = {key: value.value for key, value in nobodys[1].items()}
     assert (facts["owner"], facts["error"]) == (f"uid:{NOBODY}", "org.memd1.Error.NotAllowed")
     assert facts["why"].startswith("no rule")
 
 
+@as_root
 def test_reload_by_root(steady: Daemon) -> None:
     with steady.client() as client:
         reply = client.call(BUS_NAME, "/org/memd1", MANAGER, "Reload", "a{sv}", [{}])
@@ -246,6 +250,7 @@ def test_reload_by_root(steady: Daemon) -> None:
     assert "reloaded" in reply.body[0]["message"].value
 
 
+@as_root
 def test_reload_refuses_whole_and_says_where(daemon_bus: Bus, tmp_path: Path) -> None:
     directory = tmp_path / "memd"
     directory.mkdir()
@@ -258,3 +263,52 @@ def test_reload_refuses_whole_and_says_where(daemon_bus: Bus, tmp_path: Path) ->
     assert reply.error_name == "org.memd1.Error.Failed"
     assert "memd.conf:2" in reply.body[0]
     assert held.error_name == ""
+
+
+@pytest.fixture
+def endless(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Allocations take until this is set, and then are refused."""
+    release = asyncio.Event()
+
+    async def allocate(*_: object) -> list[Grant]:
+        await release.wait()
+        raise Failed("released")
+
+    monkeypatch.setattr(Broker, "allocate", allocate)
+    return release
+
+
+async def refused(client: Connection) -> str:
+    """The name of the error that Allocate ends with."""
+    with pytest.raises(CallFailed) as caught:
+        await ask(client, "Allocate", "sta{sv}", "simulated", 4096, {})
+    return caught.value.name
+
+
+async def outcomes(tasks: Sequence[asyncio.Task[str]], count: int) -> list[str]:
+    """Errors of those that have ended, when as many have."""
+    while len(ended := [task.result() for task in tasks if task.done()]) < count:
+        await asyncio.sleep(0.001)
+    return ended
+
+
+async def test_calls_in_flight_are_bounded(
+    broker_bus: Bus, machine: Root, endless: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """dbus-daemon would bound them itself. Whoever has few is let in although others have many."""
+    library = load()
+    greedy, modest, other = [await Connection.connect(broker_bus.address, library=library) for _ in range(3)]
+    async with serving(broker_bus, library, machine), asyncio.TaskGroup() as group:
+        many = [group.create_task(refused(greedy)) for _ in range(200)]
+        assert await outcomes(many, 200 - MAX_PER_SENDER) == [LimitsExceeded.bus_name] * (200 - MAX_PER_SENDER)
+
+        monkeypatch.setattr(dispatch, "MAX_CALLS", MAX_PER_SENDER)
+        few = [group.create_task(refused(modest)) for _ in range(FEW + 3)]
+        assert await outcomes(few, 3) == [LimitsExceeded.bus_name] * 3
+        assert (await ask(other, "GetStatus"))[0]
+        assert sum(task.done() for task in many + few) == 200 - MAX_PER_SENDER + 3
+
+        endless.set()
+        assert (await outcomes(many + few, 200 + FEW + 3)).count(Failed.bus_name) == MAX_PER_SENDER + FEW
+    for client in (greedy, modest, other):
+        client.close()

@@ -31,6 +31,7 @@ from memd.errors import (
 )
 from memd.kernel.root import Root
 from memd.model import AreaCap, Bounds, Caller, Config, Event, Grant, Heap, HeapKind, Level, PressureSettings, Rule
+from memd.names import MESSAGE_CMA_FAILED
 from memd.service import source
 from memd.service.broker import INLINE, Broker
 from memd.service.heaps import Heaps
@@ -552,7 +553,7 @@ async def test_any_falls_to_the_next_heap_that_can(desk: Desk, put: Put) -> None
 
     grant = await desk.one(heap="any")
     assert grant.heap == "simulated"
-    assert desk.told == []
+    assert [event.message_id for event in desk.told] == [MESSAGE_CMA_FAILED]  # the area's trouble, and no refusal
     with pytest.raises(NoMemory, match="CMA area reserved has 0B left, 4K asked for"):
         await desk.one(heap="contiguous")
     close([grant])

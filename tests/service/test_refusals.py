@@ -5,7 +5,6 @@ from __future__ import annotations
 from memd import names
 from memd.model import Caller, Event, Heap, HeapKind, Request
 from memd.policy.admission import refusal
-from memd.service import refusals
 from memd.service.refusals import BURST, INTERVAL, Refusals
 
 REQUEST = Request(Heap("system", HeapKind.SYSTEM), (4096, 4096), "label")
@@ -54,11 +53,3 @@ def test_an_owner_who_keeps_asking_is_written_now_and_then() -> None:
     assert len(told) == BURST + 2
     assert told[-1].fields["MEMD_SUPPRESSED"] == 1000 - BURST
     assert "995 more" in told[-1].message
-
-
-def test_owners_are_bounded() -> None:
-    one = Refusals(lambda _event: None)
-    for uid in range(1000):
-        one.refused(caller(uid), REQUEST, VERDICT)
-
-    assert len(one._owners) == refusals.MAX_OWNERS

@@ -31,5 +31,7 @@ if [ -n "$package" ]; then
     umount -l "$tree/dev"
 fi
 
+# What a first boot would rebuild (ld.so's cache, the journal's catalog, users) apt has just made.
+touch "$tree/etc/.updated" "$tree/var/.updated"
 mke2fs -q -t ext4 -d "$tree" "$image" "$(($(du -sm "$tree" | cut -f1) + 600))M"
 rm -rf "$tree"

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,7 @@ class Trial:
     title: str
     machine: Machine
     kernel: Path
-    image: Path
+    image: Future[Path]
     work: Path
     limit: float
     long: bool = False
@@ -34,10 +35,11 @@ class Trial:
     def run(self) -> Results:
         """Boot, run the tests, and return every result."""
         self.work.mkdir()
+        image = self.image.result()
         if not self.power_cuts:
-            return _run(self, self.image)
+            return _run(self, image)
         disk = self.work / "disk.img"  # one that remembers
-        subprocess.run(["cp", "--sparse=always", "--reflink=auto", self.image, disk], check=True)
+        subprocess.run(["cp", "--sparse=always", "--reflink=auto", image, disk], check=True)
         for seconds in CUTS:
             say(f"{self.title}: power for {seconds} s")
             with _booted(self, disk):
@@ -53,15 +55,18 @@ def _run(trial: Trial, image: Path) -> Results:
         end = _follow(process, trial.work / "results", results, start + trial.limit)
     results.close(end)
     say(f"{trial.title}: {end} after {time.monotonic() - start:.0f} s")
-    if results.failed:
-        _keep_logs(trial)
+    _keep_logs(trial, show=results.failed)
     return results
 
 
 @contextlib.contextmanager
 def _booted(trial: Trial, image: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The machine's process, ended by force at the end of the block."""
-    told = f"systemd.wants=memd-test.service memd.tests={'long' if trial.long else 'short'}"
+    told = f"systemd.wants=memd-test.service systemd.mask=serial-getty@{qemu.console(trial.machine)}.service"
+    if trial.long:
+        told += " memd.tests=long"
+    elif trial.machine.only:
+        told += f" memd.files={','.join(trial.machine.only)}"
     words = qemu.command(trial.machine, trial.kernel, image, trial.work, told, keep=trial.power_cuts)
     words += [*qemu.ports(trial.work), "-nic", "none"]
     env = {"PATH": _PATH, "TMPDIR": str(trial.work)}  # snapshot=on writes to TMPDIR
@@ -101,13 +106,13 @@ def _read(path: Path, offset: int) -> bytes:
         return b""
 
 
-def _keep_logs(trial: Trial) -> None:
+def _keep_logs(trial: Trial, *, show: bool) -> None:
     directory = cache.root() / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{trial.title.replace(' ', '-')}"
     directory.mkdir(parents=True, exist_ok=True)
     for name in ("serial", "journal", "results", "qemu"):
         if (trial.work / name).exists():
             shutil.copy(trial.work / name, directory / name)
-    for name in ("qemu", "serial", "journal"):
+    for name in ("qemu", "serial", "journal") if show else ():
         say_block(f"--- {trial.title}: end of {name} ({directory / name})\n{tail(directory / name)}")
     for old in sorted((cache.root() / "logs").iterdir())[:-20]:
         shutil.rmtree(old, ignore_errors=True)

@@ -11,7 +11,6 @@ _MODEL = {
     "x86_64": ["qemu-system-x86_64", "-M", "q35", "-cpu", "max"],
     "arm64": ["qemu-system-aarch64", "-M", "virt,gic-version=3", "-cpu", "cortex-a72"],
 }
-_CONSOLE = {"x86_64": "ttyS0", "arm64": "ttyAMA0"}
 
 
 def command(
@@ -27,8 +26,13 @@ def command(
     ]
     if machine.board:
         words += ["-dtb", str(_seed_dtb(machine, work))]
-    console = f"console={_CONSOLE[machine.kernel.arch]} root=/dev/vda rw panic=-1 net.ifnames=0"
-    return [*words, "-append", f"{console} memd.machine={machine.name} {machine.append} {append}"]
+    told = f"console={console(machine)} root=/dev/vda rw panic=-1 net.ifnames=0"
+    return [*words, "-append", f"{told} memd.machine={machine.name} {machine.append} {append}"]
+
+
+def console(machine: Machine) -> str:
+    """The serial console as the kernel calls it."""
+    return {"x86_64": "ttyS0", "arm64": "ttyAMA0"}[machine.kernel.arch]
 
 
 def ports(work: Path) -> list[str]:

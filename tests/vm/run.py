@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import apt
@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--limit", type=float, default=seconds, help="seconds that a machine may take (%(default)s)"
         )
-        command.set_defaults(do=_test, kind=name)
+        command.set_defaults(do=_test, long=name == "long")
         _tests_options(command)
     shell = commands.add_parser("shell", help="a root prompt on a machine's console; poweroff, or Ctrl-A X, ends it")
     shell.add_argument("machine", metavar="ARCH", choices=BY_NAME, help=", ".join(BY_NAME))
@@ -98,15 +98,22 @@ def _package(arguments: argparse.Namespace, work: Path) -> Path | None:
     return packages[0]
 
 
-def _images(machines: list[Machine], package: Path | None, extra: list[Path], work: Path) -> dict[str, Path]:
-    """An image for each root file system that `machines` need, by its name."""
-    with ThreadPoolExecutor(2) as pool:
-        building = {}
-        for root in dict.fromkeys(machine.root for machine in machines):
-            built = kernels.ready([machine.kernel for machine in machines if machine.root == root])
-            native = overlay.native(work / f"native-{root.name}", root.arch, list(built.values()))
-            building[root.name] = pool.submit(rootfs.image, root, [*extra, native], package, work)
-        return {name: future.result() for name, future in building.items()}
+def _images(
+    pool: ThreadPoolExecutor, machines: list[Machine], package: Path | None, extra: list[Path], work: Path
+) -> dict[str, Future[Path]]:
+    """An image for each root file system that `machines` need, by its name, as soon as it is there."""
+    images: dict[str, Future[Path]] = {}
+    for root in dict.fromkeys(machine.root for machine in machines):
+        built = kernels.ready([machine.kernel for machine in machines if machine.root == root])
+        native = overlay.native(work / f"native-{root.name}", root.arch, list(built.values()))
+        images[root.name] = pool.submit(rootfs.image, root, [*extra, native], package, work)
+    return images
+
+
+def _image(machine: Machine, package: Path | None, extra: list[Path], work: Path) -> Path:
+    """The image of one machine."""
+    with ThreadPoolExecutor(1) as pool:
+        return _images(pool, [machine], package, extra, work)[machine.root.name].result()
 
 
 def _prepare(machines: list[Machine]) -> dict[str, Path]:
@@ -127,16 +134,16 @@ def _test(arguments: argparse.Namespace, work: Path) -> int:
     machines = [machine for machine in MACHINES if not arguments.machine or machine.name in arguments.machine]
     built = _prepare(machines)
     common = overlay.common(work / "common", _pytest_arguments(arguments))
-    images = _images(machines, _package(arguments, work), [common], work)
-    long = arguments.kind == "long"
-    trials = []
-    for machine in machines:
-        parts = (machine, built[machine.kernel.name], images[machine.root.name])
-        trials.append(Trial(machine.name, *parts, work / machine.name, arguments.limit, long))
-        if long and machine is BY_NAME["x86_64"]:
-            title = f"{machine.name} after power cuts"
-            trials.append(Trial(title, *parts, work / "cuts", arguments.limit, power_cuts=True))
-    with ThreadPoolExecutor(2) as pool:
+    package = _package(arguments, work)
+    with ThreadPoolExecutor(3) as assembly, ThreadPoolExecutor(2) as pool:
+        images = _images(assembly, machines, package, [common], work)
+        trials = []
+        for machine in machines:
+            parts = (machine, built[machine.kernel.name], images[machine.root.name])
+            trials.append(Trial(machine.name, *parts, work / machine.name, arguments.limit, arguments.long))
+            if arguments.long and machine is BY_NAME["x86_64"]:
+                title = f"{machine.name} after power cuts"
+                trials.append(Trial(title, *parts, work / "cuts", arguments.limit, power_cuts=True))
         results = list(pool.map(Trial.run, trials))
     print(summary(results, time.monotonic() - start))
     return int(any(result.failed for result in results))
@@ -147,9 +154,9 @@ def _shell(arguments: argparse.Namespace, work: Path) -> int:
     built = _prepare([machine])
     entry = ssh.access(work)
     common = overlay.common(work / "common", _pytest_arguments(arguments))
-    images = _images([machine], _package(arguments, work), [common, entry.overlay], work)
+    image = _image(machine, _package(arguments, work), [common, entry.overlay], work)
     nic, told = qemu.network(entry.port)
-    words = qemu.command(machine, built[machine.kernel.name], images[machine.root.name], work, f"{told} {ssh.TOLD}")
+    words = qemu.command(machine, built[machine.kernel.name], image, work, f"{told} {ssh.TOLD}")
     say_block(f"{machine.name}: the tests are in /opt/memd-tests; poweroff, or Ctrl-A X, ends it. Another way in:")
     say_block(shlex.join([*entry.command, ssh.HOST]))
     env = {**os.environ, "TMPDIR": str(work)}
@@ -165,7 +172,7 @@ def _board(arguments: argparse.Namespace, work: Path) -> int:
         machine = BY_NAME[name]
         built = _prepare([machine])
         entry = ssh.access(work)
-        image = _images([machine], None, [entry.overlay], work)[machine.root.name]
+        image = _image(machine, None, [entry.overlay], work)
         with ssh.emulated_board(machine, built[machine.kernel.name], image, entry, work):
             results = board.run_tests(ssh.HOST, entry.command, package, words, work)
     else:

@@ -13,12 +13,17 @@ HERE = facts.read()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What run.py may pass on."""
+    parser.addoption("--files", default="", help="only these files of tests, comma-separated, without .py")
     parser.addoption("--without-memd", action="store_true", help="only the tests of the machine itself")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """memd's tests import memd, which need not be there without it."""
-    return True if config.getoption("without_memd") and collection_path.name.startswith("test_memd_") else None
+    name, files = collection_path.stem, config.getoption("files")
+    if not name.startswith("test_"):
+        return None
+    unwanted = files and name not in files.split(",")
+    return True if unwanted or (config.getoption("without_memd") and name.startswith("test_memd_")) else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

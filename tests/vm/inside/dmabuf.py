@@ -60,6 +60,11 @@ def meminfo(key: str) -> int:
 
 
 def cma_free(region: str) -> int:
-    """Free bytes of a CMA area: its own count where the kernel has one, else CmaFree."""
-    own = Path(f"/sys/kernel/mm/cma/{region}/available_pages")
-    return int(own.read_text()) * os.sysconf("SC_PAGE_SIZE") if own.exists() else meminfo("CmaFree")
+    """Free bytes of a CMA area. CmaFree is the last resort: pages on the CPUs' own lists, some of them an area's, are not in it."""
+    page = os.sysconf("SC_PAGE_SIZE")
+    own, debug = Path(f"/sys/kernel/mm/cma/{region}/available_pages"), Path(f"/sys/kernel/debug/cma/{region}")
+    if own.exists():
+        return int(own.read_text()) * page
+    if debug.exists():
+        return (int((debug / "count").read_text()) - int((debug / "used").read_text())) * page
+    return meminfo("CmaFree")

@@ -1,7 +1,12 @@
 """Who the tests are when they are not root, and memd's own commands as these people."""
 
+import contextlib
 import json
+import os
+import selectors
 import subprocess
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 MEMBER = "memd-member"  # of group dmaheap
@@ -49,3 +54,57 @@ def journal(*matches: str) -> list[dict[str, Any]]:
     subprocess.run(["journalctl", "--sync"], check=True)
     lines = output("journalctl", "-b", "-o", "json", "--no-pager", "_SYSTEMD_UNIT=memd.service", *matches)
     return [json.loads(line) for line in lines.splitlines()]
+
+
+def kill_memd() -> None:
+    """As a crash would, and wait for the one that systemd starts anew."""
+    old = output("systemctl", "show", "-P", "MainPID", "memd.service")
+    output("systemctl", "kill", "-s", "KILL", "memd.service")
+    deadline = time.monotonic() + 30
+    while output("systemctl", "show", "-P", "MainPID", "memd.service") == old or ping().returncode != 0:
+        assert time.monotonic() < deadline, "memd did not come back"
+        time.sleep(0.2)
+
+
+def ping() -> subprocess.CompletedProcess[bytes]:
+    """Call memd; where it is enabled that starts it."""
+    words = ["busctl", "--system", "call", "org.memd1", "/org/memd1", "org.freedesktop.DBus.Peer", "Ping"]
+    return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True)
+
+
+@contextlib.contextmanager
+def started(*command: object) -> Iterator[subprocess.Popen[bytes]]:
+    """A command in the background, ended with the block; its output is a pipe."""
+    words = list(map(str, command))
+    process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert process.stdout
+    with process.stdout:
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def wait_line(process: subprocess.Popen[bytes], what: str, seconds: float) -> str:
+    """The first line with `what` in it that a started command prints; AssertionError when the time is up."""
+    assert process.stdout
+    deadline, seen = time.monotonic() + seconds, b""
+    with selectors.DefaultSelector() as ready:
+        ready.register(process.stdout, selectors.EVENT_READ)
+        while time.monotonic() < deadline:
+            if ready.select(0.2):
+                seen += os.read(process.stdout.fileno(), 1)  # no more: what comes after the line is for the next wait
+            if seen.endswith(b"\n"):
+                line, seen = seen.decode(), b""
+                if what in line:
+                    return line
+    raise AssertionError(f"{process.args!r} did not print {what!r} in {seconds} s")
+
+
+@contextlib.contextmanager
+def hearing() -> Iterator[Callable[[str, float], str]]:
+    """memd's signals: call it with a word and seconds to get the first line of `gdbus monitor` that has it."""
+    with started("gdbus", "monitor", "--system", "--dest", "org.memd1") as monitor:
+        wait_line(monitor, "is owned by", 10)
+        yield lambda what, seconds: wait_line(monitor, what, seconds)

@@ -1,12 +1,15 @@
 """The main job: a program without privileges borrows a buffer of a real heap; who may not is refused by name."""
 
-import subprocess
+import json
+import os
 import sys
 from pathlib import Path
 
 import people
 import pytest
 from people import MEMBER, MEMCTL_REFUSED, STRANGER, memctl, output
+
+from memd.client import Memd
 
 pytestmark = [pytest.mark.needs("heap:system"), pytest.mark.usefixtures("users")]
 
@@ -64,21 +67,31 @@ def test_nobody_but_root_owns_the_name(user: str) -> None:
     assert "not allowed to own" in done.stderr or "denied" in done.stderr
 
 
-@pytest.mark.parametrize("method", [["Reload", "a{sv}", "0"], ["WriteOff", "ta{sv}", "1", "0"]])
+@pytest.mark.parametrize("method", [
+    ["Reload", "a{sv}", "0"],
+    pytest.param(["WriteOff", "ta{sv}", "1", "0"], marks=pytest.mark.xfail(strict=True, reason="no WriteOff yet")),
+])  # fmt: skip
 def test_administrators_methods_are_theirs(method: list[str]) -> None:
     assert "denied" in call(MEMBER, *method).lower()
 
 
+def test_memd_keeps_no_buffer_for_itself() -> None:
+    with Memd() as memd, memd.allocate("system", 1 << 20):
+        pid = output("systemctl", "show", "-P", "MainPID", "memd.service").strip()
+        kept = [os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()]
+    assert kept
+    assert [target for target in kept if "dmabuf" in target] == []
+
+
 def test_listings_show_each_caller_his_own() -> None:
-    with subprocess.Popen(
-        people.words(MEMBER, "memctl", "alloc", "system", "3M", "--", "sh", "-c", "echo ready; exec sleep 60"),
-        stdout=subprocess.PIPE, text=True,
-    ) as holder:  # fmt: skip
-        assert holder.stdout
-        while "ready" not in holder.stdout.readline():
-            assert holder.poll() is None
-        assert [row["size"] for row in memctl("buffers") if row["heap"] == "system"] == [3 << 20]
-        assert "3" in people.run(MEMBER, "memctl", "buffers", "--json").stdout
-        assert people.run(STRANGER, "memctl", "buffers", "--json").stdout.strip() == "[]"
-        subprocess.run(["pkill", "-P", str(holder.pid)], check=True)
+    words = people.words(MEMBER, "memctl", "alloc", "system", "3M", "--", "sh", "-c", "echo held; exec sleep 60")
+    with people.started(*words) as holder:
+        people.wait_line(holder, "held", 20)
+        assert [row["size"] for row in memctl("buffers")] == [3 << 20]
+        seen = {
+            user: json.loads(people.run(user, "memctl", "buffers", "--json").stdout) for user in (MEMBER, STRANGER)
+        }
+        assert ([row["size"] for row in seen[MEMBER]], seen[STRANGER]) == ([3 << 20], [])
+        output("pkill", "-u", MEMBER, "-x", "sleep")
+        holder.wait(20)
     assert memctl("buffers") == []

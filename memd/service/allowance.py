@@ -1,0 +1,44 @@
+"""A few at once, then one per interval: what anybody can provoke must not flood a journal or a bus."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+MAX_KEYS = 256
+
+
+@dataclass(slots=True)
+class _Allowance:
+    left: float
+    at: float
+    silent: int = 0
+
+
+class Allowances:
+    """One allowance per key: `burst` at once, one more earned in each `interval` seconds. The keys heard of last are remembered."""
+
+    def __init__(self, burst: int, interval: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._burst, self._interval, self._clock = burst, interval, clock
+        self._keys: dict[str, _Allowance] = {}
+
+    def take(self, key: str) -> int | None:
+        """How many were silent since the last that was not; None if this one has to be silent too."""
+        allowance = self._earned(key)
+        if allowance.left < 1:
+            allowance.silent += 1
+            return None
+        allowance.left -= 1
+        silent, allowance.silent = allowance.silent, 0
+        return silent
+
+    def _earned(self, key: str) -> _Allowance:
+        now = self._clock()
+        allowance = self._keys.pop(key, None) or _Allowance(self._burst, now)
+        allowance.left = min(allowance.left + (now - allowance.at) / self._interval, self._burst)
+        allowance.at = now
+        self._keys[key] = allowance
+        if len(self._keys) > MAX_KEYS:
+            del self._keys[next(iter(self._keys))]
+        return allowance
