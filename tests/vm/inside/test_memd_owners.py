@@ -11,13 +11,15 @@ import people
 import pytest
 from people import MEMBER, MEMCTL_REFUSED, STRANGER, memctl, output
 
-pytestmark = [pytest.mark.needs("heap:system"), pytest.mark.usefixtures("users")]
+pytestmark = [pytest.mark.needs("heap:system"), pytest.mark.usefixtures("users"), pytest.mark.timeout(150)]
 tells_processes = pytest.mark.needs("process-fd")
 
 UNIT = "memd-test-camera.service"
 BORROW = ["memctl", "alloc", "system", "1M", "--", "memctl", "buffers", "--json"]
 SUBORDINATE = "200001"
 DROP_IN = Path("/run/memd/memd.conf.d/memd-test.conf")
+# What libpam-systemd would say, where it is installed.
+MANAGERS = Path("/run/systemd/system/user@.service.d/memd-test.conf")
 
 
 def uid(user: str) -> int:
@@ -55,6 +57,9 @@ def rule() -> Iterator[Callable[[str], None]]:
 def manager() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
     """Runs a command as memd-test-camera.service of a user's own manager: (user, output file, command)."""
     started = []
+    MANAGERS.parent.mkdir(parents=True, exist_ok=True)
+    MANAGERS.write_text("[Service]\nEnvironment=XDG_RUNTIME_DIR=/run/user/%i\n")
+    output("systemctl", "daemon-reload")
 
     def run(user: str, *command: str) -> subprocess.CompletedProcess[str]:
         number = uid(user)
@@ -77,7 +82,9 @@ def manager() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
 
     yield run
     for number in started:
-        subprocess.run(["systemctl", "stop", f"user@{number}.service"], check=True)
+        output("systemctl", "stop", f"user@{number}.service")
+    MANAGERS.unlink()
+    output("systemctl", "daemon-reload")
 
 
 @tells_processes
@@ -87,12 +94,13 @@ def test_a_service_is_charged_by_its_unit(user: str) -> None:
 
 
 @tells_processes
-def test_what_a_service_makes_of_its_delegated_cgroup_is_the_service() -> None:
-    script = (
+def test_what_a_service_makes_of_its_delegated_cgroup_is_the_service(tmp_path: Path) -> None:
+    script = tmp_path / "script"  # a file: systemd-run reads $$ as $
+    script.write_text(
         'below="/sys/fs/cgroup$(grep ^0:: /proc/self/cgroup | cut -d: -f3-)/other.service"; mkdir "$below"; '
         f'echo $$ > "$below/cgroup.procs"; grep -q other.service /proc/self/cgroup && exec {" ".join(BORROW)}'
     )
-    assert charged(service("sh", "-c", script, Delegate="yes")) == [UNIT]
+    assert charged(service("sh", str(script), Delegate="yes")) == [UNIT]
 
 
 @tells_processes
