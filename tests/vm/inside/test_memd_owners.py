@@ -68,17 +68,16 @@ def manager() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
         runtime = Path(f"/run/user/{number}")
         units = runtime / "systemd/user"
         units.mkdir(parents=True, exist_ok=True)
-        text = f"[Service]\nType=oneshot\nStandardOutput=truncate:{runtime}/out\nExecStart={' '.join(command)}\n"
-        (units / UNIT).write_text(text)
+        streams = f"StandardOutput=truncate:{runtime}/out\nStandardError=truncate:{runtime}/err\n"
+        (units / UNIT).write_text(f"[Service]\nType=oneshot\n{streams}ExecStart={' '.join(command)}\n")
         for path in (units.parent, units, units / UNIT):
             os.chown(path, number, number)
         words = ["env", f"XDG_RUNTIME_DIR={runtime}", "systemctl", "--user"]
         people.run(user, *words, "daemon-reload")
         done = people.run(user, *words, "start", UNIT)
-        there = runtime / "out"
-        return subprocess.CompletedProcess(
-            words, done.returncode, there.read_text() if there.exists() else "", done.stderr
-        )
+        out, err = (runtime / name for name in ("out", "err"))
+        assert out.exists(), done.stderr
+        return subprocess.CompletedProcess(words, done.returncode, out.read_text(), err.read_text())
 
     yield run
     for number in started:
@@ -123,7 +122,8 @@ def test_a_rule_for_a_unit_is_for_the_systems_unit_only(
     refused = service("memctl", "alloc", "system", "2M", User=STRANGER)
     assert (refused.returncode, "rule memd-test" in refused.stderr) == (MEMCTL_REFUSED, True), refused.stderr
     assert people.run(STRANGER, *BORROW).returncode == MEMCTL_REFUSED
-    assert manager(STRANGER, "/usr/bin/memctl", *BORROW[1:]).returncode != 0
+    of_manager = manager(STRANGER, "/usr/bin/memctl", *BORROW[1:])
+    assert f"no [Allow] rule lets uid:{uid(STRANGER)} use heap system" in of_manager.stderr
     in_slice = service(*BORROW, User=STRANGER, Slice=f"user-{uid(STRANGER)}.slice")
     assert in_slice.returncode == MEMCTL_REFUSED
 
