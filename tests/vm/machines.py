@@ -20,7 +20,8 @@ class Machine:
 
 
 _KERNEL = ("test_machine", "test_memd_cma", "test_reference")  # where only the kernel is another
-_BUS = ("test_machine", "test_memd_boot", "test_memd_lending", "test_memd_swap")  # where only the bus and the size are
+# where only the bus and the size are
+_BUS = ("test_machine", "test_memd_boot", "test_memd_lending", "test_memd_owners", "test_memd_swap")
 
 # Two run at a time, each as soon as its root file system is there: the foreign one takes longest.
 MACHINES = (

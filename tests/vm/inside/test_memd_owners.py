@@ -11,13 +11,15 @@ import people
 import pytest
 from people import MEMBER, MEMCTL_REFUSED, STRANGER, memctl, output
 
-pytestmark = [pytest.mark.needs("heap:system"), pytest.mark.usefixtures("users")]
+pytestmark = [pytest.mark.needs("heap:system"), pytest.mark.usefixtures("users"), pytest.mark.timeout(150)]
 tells_processes = pytest.mark.needs("process-fd")
 
 UNIT = "memd-test-camera.service"
 BORROW = ["memctl", "alloc", "system", "1M", "--", "memctl", "buffers", "--json"]
 SUBORDINATE = "200001"
 DROP_IN = Path("/run/memd/memd.conf.d/memd-test.conf")
+# What libpam-systemd would say, where it is installed.
+MANAGERS = Path("/run/systemd/system/user@.service.d/memd-test.conf")
 
 
 def uid(user: str) -> int:
@@ -55,6 +57,9 @@ def rule() -> Iterator[Callable[[str], None]]:
 def manager() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
     """Runs a command as memd-test-camera.service of a user's own manager: (user, output file, command)."""
     started = []
+    MANAGERS.parent.mkdir(parents=True, exist_ok=True)
+    MANAGERS.write_text("[Service]\nEnvironment=XDG_RUNTIME_DIR=/run/user/%i\n")
+    output("systemctl", "daemon-reload")
 
     def run(user: str, *command: str) -> subprocess.CompletedProcess[str]:
         number = uid(user)
@@ -63,21 +68,22 @@ def manager() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
         runtime = Path(f"/run/user/{number}")
         units = runtime / "systemd/user"
         units.mkdir(parents=True, exist_ok=True)
-        text = f"[Service]\nType=oneshot\nStandardOutput=truncate:{runtime}/out\nExecStart={' '.join(command)}\n"
-        (units / UNIT).write_text(text)
+        streams = f"StandardOutput=truncate:{runtime}/out\nStandardError=truncate:{runtime}/err\n"
+        (units / UNIT).write_text(f"[Service]\nType=oneshot\n{streams}ExecStart={' '.join(command)}\n")
         for path in (units.parent, units, units / UNIT):
             os.chown(path, number, number)
         words = ["env", f"XDG_RUNTIME_DIR={runtime}", "systemctl", "--user"]
         people.run(user, *words, "daemon-reload")
         done = people.run(user, *words, "start", UNIT)
-        there = runtime / "out"
-        return subprocess.CompletedProcess(
-            words, done.returncode, there.read_text() if there.exists() else "", done.stderr
-        )
+        out, err = (runtime / name for name in ("out", "err"))
+        assert out.exists(), done.stderr
+        return subprocess.CompletedProcess(words, done.returncode, out.read_text(), err.read_text())
 
     yield run
     for number in started:
-        subprocess.run(["systemctl", "stop", f"user@{number}.service"], check=True)
+        output("systemctl", "stop", f"user@{number}.service")
+    MANAGERS.unlink()
+    output("systemctl", "daemon-reload")
 
 
 @tells_processes
@@ -87,12 +93,13 @@ def test_a_service_is_charged_by_its_unit(user: str) -> None:
 
 
 @tells_processes
-def test_what_a_service_makes_of_its_delegated_cgroup_is_the_service() -> None:
-    script = (
+def test_what_a_service_makes_of_its_delegated_cgroup_is_the_service(tmp_path: Path) -> None:
+    script = tmp_path / "script"  # a file: systemd-run reads $$ as $
+    script.write_text(
         'below="/sys/fs/cgroup$(grep ^0:: /proc/self/cgroup | cut -d: -f3-)/other.service"; mkdir "$below"; '
         f'echo $$ > "$below/cgroup.procs"; grep -q other.service /proc/self/cgroup && exec {" ".join(BORROW)}'
     )
-    assert charged(service("sh", "-c", script, Delegate="yes")) == [UNIT]
+    assert charged(service("sh", str(script), Delegate="yes")) == [UNIT]
 
 
 @tells_processes
@@ -115,7 +122,8 @@ def test_a_rule_for_a_unit_is_for_the_systems_unit_only(
     refused = service("memctl", "alloc", "system", "2M", User=STRANGER)
     assert (refused.returncode, "rule memd-test" in refused.stderr) == (MEMCTL_REFUSED, True), refused.stderr
     assert people.run(STRANGER, *BORROW).returncode == MEMCTL_REFUSED
-    assert manager(STRANGER, "/usr/bin/memctl", *BORROW[1:]).returncode != 0
+    of_manager = manager(STRANGER, "/usr/bin/memctl", *BORROW[1:])
+    assert f"no [Allow] rule lets uid:{uid(STRANGER)} use heap system" in of_manager.stderr
     in_slice = service(*BORROW, User=STRANGER, Slice=f"user-{uid(STRANGER)}.slice")
     assert in_slice.returncode == MEMCTL_REFUSED
 
