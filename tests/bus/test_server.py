@@ -221,6 +221,7 @@ def test_only_root_may_be_memd(steady: Daemon) -> None:
     assert "Access denied" in done.stderr
 
 
+@as_root
 def test_root_asks_for_others(steady: Daemon) -> None:
     """By uid without a unit; by pid with all that is known of the process, here this one."""
     with steady.client() as client:

@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tests/vm/run.py", description=__doc__)
     commands = parser.add_subparsers(required=True)
     for name, seconds, what in (
-        ("test", 200, "boot all machines and run the tests"),
+        ("test", 400, "boot all machines and run the tests"),
         ("long", 1500, "run the tests that take longer, and those of one machine after power cuts"),
     ):
         command = commands.add_parser(name, help=what)
