@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import grp
 import pwd
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +16,15 @@ from memd import config_zram, ini, units
 from memd.config_zram import unknown_key, wrong_value
 from memd.early import Finding
 from memd.errors import ConfigError, MemdError
-from memd.ini import Ini
+from memd.ini import Ini, Value
 from memd.kernel.root import Root
-from memd.model import Bounds, Config, Level, PressureSettings, Rule, Trigger
+from memd.model import AreaCap, Bounds, Config, Level, PressureSettings, Rule, Trigger
 from memd.names import GROUP
+from memd.policy import owners
 from memd.policy.pressure import DEFAULT_RELIEF, DEFAULT_TRIGGERS
 
 HIGHEST_COUNT = 1_000_000
+LIMITS = "'system:256M my_cma:50%'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,17 @@ def _heaps(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+def _units(text: str) -> frozenset[str]:
+    for word in text.split():
+        if not owners.is_unit(word):
+            raise MemdError(
+                f"{word[:60]!r} is no unit that programs run in; write its whole name, as in camera.service"
+            )
+        if owners.of(word, 0)[1] is None:
+            raise MemdError(f"{word[:60]!r} is a user's manager: what runs in it is the user's; write User= instead")
+    return frozenset(text.split())
+
+
 def _of(total: int) -> Callable[[str], int]:
     """A parser of sizes and of percentages of RAM."""
 
@@ -68,6 +81,38 @@ def _of(total: int) -> Callable[[str], int]:
         return size
 
     return parse
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What `256M system:64M my_cma:50%` says: of all heaps of the rule together, and of areas."""
+
+    whole: int | None
+    areas: tuple[AreaCap, ...]
+
+
+def _limits(total: int) -> Callable[[str], Limits]:
+    def parse(text: str) -> Limits:
+        if ":" not in text:
+            return Limits(_of(total)(text), ())
+        whole = [word for word in text.split() if ":" not in word]
+        areas = tuple(_area(word) for word in text.split() if ":" in word)
+        if len(whole) > 1 or len({area.heap for area in areas}) < len(areas):
+            raise MemdError(f"{text[:60]!r} has two limits for one thing; write one for each heap, as in {LIMITS}")
+        return Limits(_of(total)(whole[0]) if whole else None, areas)
+
+    return parse
+
+
+def _area(word: str) -> AreaCap:
+    heap, _, limit = word.rpartition(":")
+    if not (heap and limit):
+        raise MemdError(f"{word[:60]!r} is no limit of a heap; write it like {LIMITS}")
+    share = units.parse_percent(limit) if limit.endswith("%") else None
+    size = units.parse_size(limit) if share is None else None
+    if not (size or share):
+        raise MemdError(f"{word[:60]!r} is nothing; leave the heap out of Heaps=, or write it like {LIMITS}")
+    return AreaCap(heap, size, share)
 
 
 def _lookup(find: Callable[[str], int], what: str) -> Callable[[str], frozenset[int]]:
@@ -112,6 +157,13 @@ def _refuse_at(text: str) -> Level | None:
     return levels[text]
 
 
+def _deadline(text: str) -> float:
+    seconds = units.parse_seconds(text)
+    if not 0.1 <= seconds <= 600:
+        raise MemdError(f"{text!r} is out of range; write a time from 100ms to 10min")
+    return seconds
+
+
 def _relief(text: str) -> float:
     seconds = units.parse_seconds(text)
     if not 0.5 < seconds <= 600:
@@ -121,15 +173,16 @@ def _relief(text: str) -> float:
 
 def _rule_keys(total: int) -> dict[str, Key]:
     return {
+        "Unit": Key("units", _units),
         "User": Key("users", _lookup(_uid, "user")),
         "Group": Key("groups", _lookup(_gid, "group")),
         "Everyone": Key("everyone", config_zram.boolean),
         "Heaps": Key("heaps", _heaps),
         "Priority": Key("priority", _order),
-        "MaxBytes": Key("max_bytes", _of(total)),
+        "MaxBytes": Key("max_bytes", _limits(total)),
         "MaxBuffers": Key("max_buffers", _count),
         "MaxBufferSize": Key("max_buffer_size", _of(total)),
-        "TotalBytes": Key("total_bytes", _of(total)),
+        "TotalBytes": Key("total_bytes", _limits(total)),
         "TotalBuffers": Key("total_buffers", _count),
         "ExemptFromPressure": Key("exempt", config_zram.boolean),
     }
@@ -143,6 +196,7 @@ def _lending_keys(total: int) -> dict[str, Key]:
         "MaxBufferSize": Key("max_buffer_size", _of(total)),
         "Floor": Key("floor", _of(total)),
         "RefuseAt": Key("refuse_at", _refuse_at),
+        "Deadline": Key("deadline", _deadline),
     }
 
 
@@ -246,9 +300,24 @@ def _rule(source: Ini, section: str, name: str, total: int, findings: list[Findi
                 return None
             values["closed"] = True
             findings.append(wrong_value(section, key, value, error, "the rule is closed"))
+    findings += _spread(values, source.sections[section], section)
     if values.get("closed") and "Heaps" in source.sections[section]:
         values.setdefault("heaps", frozenset({"*"}))
     return Rule(name=name, **values)
+
+
+def _spread(values: dict[str, Any], given: Mapping[str, Value], section: str) -> Iterator[Finding]:
+    """Limits into the fields of a Rule. A limit for a heap that the rule does not name closes it: a typo must not lift a limit."""
+    heaps = values.get("heaps", frozenset())
+    for key, field in (("MaxBytes", "max_bytes"), ("TotalBytes", "total_bytes")):
+        limits: Limits = values.pop(field, Limits(None, ()))
+        values |= {field: limits.whole, f"{field}_in": limits.areas}
+        strange = [area.heap for area in limits.areas if not heaps & {area.heap, "*"}]
+        if strange and (heaps or not values.get("closed")):  # what is wrong with Heaps= itself was told
+            named = " ".join(sorted(heaps)) or "none"
+            error = MemdError(f"Heaps= of this rule does not name {strange[0][:60]!r}; it names {named}")
+            yield wrong_value(section, key, given[key], error, "the rule is closed")
+            values["closed"] = True
 
 
 def _pressure(values: dict[str, Any], source: Ini, findings: list[Finding]) -> PressureSettings:

@@ -16,6 +16,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from memd import __version__, config, names
+from memd.bus import library
 from memd.bus.server import NameTaken, Server
 from memd.bus.services import Services
 from memd.early import Finding, ZramOutcome
@@ -29,6 +30,7 @@ from memd.service.broker import Broker
 from memd.service.heaps import Heaps
 from memd.service.journal import Journal
 from memd.service.keeper import Keeper
+from memd.service.owners import Owners
 from memd.service.status import Status
 from memd.service.watch import Watch
 from systemd import daemon as systemd_daemon
@@ -58,7 +60,7 @@ def run(root: Root, options: Options, source: Ini, outcome: ZramOutcome, stored:
     try:
         settings = config.build(source, meminfo.read(root).total)
         return asyncio.run(Daemon(root, options, settings, outcome, stored).run())
-    except (OSError, BadKernelFile, NameTaken) as error:
+    except (OSError, BadKernelFile, NameTaken, ImportError) as error:
         print(f"memd: {error}", file=sys.stderr)
         return 1
 
@@ -73,7 +75,7 @@ class Daemon:
         self._zram = settings.zram
         self._stop = asyncio.Event()
         self._tell: Callable[[Event], None] = Journal(root)
-        self._server = Server()
+        self._server = Server(library.load("dbus_fast" if options.fast else "dbus_next"))
         self._heaps = Heaps(root, options.simulate, settings.aliases, settings.any_heaps)
         self._watch = Watch(root, settings.pressure, self._tell, self._server.pressure_changed)
         self._broker = Broker(
@@ -85,7 +87,9 @@ class Daemon:
             self._server.cma_failed,
             keeper=self._keeper(stored),
         )
-        self._status = Status(root, outcome, self._heaps, self._broker, self._watch)
+        # Callers are processes of this machine, whatever directory stands for its kernel.
+        self._owners = Owners(Root())
+        self._status = Status(root, outcome, self._heaps, self._broker, self._watch, self._owners)
         self._status.version, self._status.simulated = __version__, options.simulate
         self._status.findings = settings.findings
         self._status.lacking = config.lacking(settings)
@@ -132,6 +136,7 @@ class Daemon:
 
     def _services(self) -> Services:
         return Services(
+            owners=self._owners,
             broker=self._broker,
             heaps=self._heaps,
             watch=self._watch,

@@ -15,7 +15,7 @@ from memd.kernel.root import Root
 from memd.service import swapper
 
 USAGE = """\
-Usage: memd [--bus ADDRESS] [--config FILE] [--simulate]
+Usage: memd [--bus ADDRESS] [--config FILE] [--simulate] [--fast]
        memd --setup-swap [--config FILE]
 
 The memory daemon: sizes and runs zram swap, lends DMA-BUF heap memory over D-Bus, watches pressure.
@@ -23,6 +23,7 @@ The memory daemon: sizes and runs zram swap, lends DMA-BUF heap memory over D-Bu
   --bus ADDRESS   the bus to serve: system (default), session, or an address like unix:path=/run/my/bus
   --config FILE   read FILE and FILE.d/*.conf instead of /etc/memd/memd.conf and the drop-ins
   --simulate      offer a heap `simulated` of plain memory (memfd), for machines without DMA-BUF heaps
+  --fast          speak D-Bus with dbus_fast instead of dbus_next (pip install memd[fast])
   --setup-swap    only set up zram swap, then end; needs no bus (memd-swap.service does this early in boot)
   --version       print the version
   --help          print this
@@ -32,6 +33,7 @@ Example: memd --bus session --simulate
 VALUED = {"--bus": "bus", "--config": "config", "--root": "root"}  # --root DIR: a machine in a directory, for tests
 FLAGS = {
     "--simulate": "simulate",
+    "--fast": "fast",
     "--setup-swap": "setup_swap",
     "--help": "help",
     "-h": "help",
@@ -46,6 +48,7 @@ class Options(Noun):
     config: str | None = None
     root: str = "/"
     simulate: bool = False
+    fast: bool = False
     setup_swap: bool = False
     help: bool = False
     version: bool = False

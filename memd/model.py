@@ -66,13 +66,15 @@ class CmaAreas:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls, as the bus says. `owner`: who is charged (a unit, else `uid:N`); `gids` empty where NSS does not know the uid."""
+    """Who calls, as the bus says. `owner`: who is charged (a unit, else `uid:N`); `gids` empty where NSS does not know the uid.
+    `unit`: the system unit, None for users' processes, and where it cannot be known."""
 
     name: str
     uid: int
     gids: frozenset[int]
     pid: int
     owner: str
+    unit: str | None = None
 
     @property
     def is_admin(self) -> bool:
@@ -80,24 +82,37 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
+class AreaCap:
+    """`system:256M` or `my_cma:50%` of a limit. `heap`: the word as written; either `size` in bytes, or `share` (0..1) of the
+    CMA area, of RAM where the heap has none."""
+
+    heap: str
+    size: int | None = None
+    share: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
-    """One [Allow NAME] section. Empty `users` and `groups` match nobody, `everyone` all; `heaps` may hold "*".
+    """One [Allow NAME] section. Empty `units`, `users` and `groups` match nobody, `everyone` all; `heaps` may hold "*".
 
     Caps None are uncapped by this rule. `max_*`: what each owner may have of the heaps that the rule names; `total_*`: what all who
-    were let in by this rule may have together. `exempt`: lent to at any pressure. `closed`: a value
+    were let in by this rule may have together; `*_in`: the same of one area. `exempt`: lent to at any pressure. `closed`: a value
     of it is wrong, so it refuses whom it matches; a broader rule must not give them more than was meant.
     """
 
     name: str
+    units: frozenset[str] = frozenset()
     users: frozenset[int] = frozenset()
     groups: frozenset[int] = frozenset()
     everyone: bool = False
     heaps: frozenset[str] = frozenset()
     priority: int = 0
     max_bytes: int | None = None
+    max_bytes_in: tuple[AreaCap, ...] = ()
     max_buffers: int | None = None
     max_buffer_size: int | None = None
     total_bytes: int | None = None
+    total_bytes_in: tuple[AreaCap, ...] = ()
     total_buffers: int | None = None
     exempt: bool = False
     closed: bool = False
@@ -106,7 +121,7 @@ class Rule:
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """[Lending]: bounds on all lending together, whatever a rule says. `refuse_at`: the pressure from which nothing is lent to a rule
-    that is not exempt; None: never refused for that."""
+    that is not exempt; None: never refused for that. `deadline`: seconds that a caller waits for one heap."""
 
     max_buffer_size: int
     max_bytes: int
@@ -114,12 +129,13 @@ class Bounds:
     max_buffers_per_owner: int
     floor: int
     refuse_at: Level | None = Level.CRITICAL
+    deadline: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What is charged now, reservations included: all lending; this owner's; this owner's share of the heaps that the deciding rule
-    names; and what all have by that rule."""
+    names; what all have by that rule; and of the heap's area, what this owner has, and what all have by that rule."""
 
     total_bytes: int = 0
     total_buffers: int = 0
@@ -129,6 +145,8 @@ class Usage:
     share_buffers: int = 0
     rule_bytes: int = 0
     rule_buffers: int = 0
+    area_bytes: int = 0
+    rule_area_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from memd import config, config_zram, ini
 from memd.errors import ConfigError
 from memd.kernel.root import Root
-from memd.model import Config, Level
+from memd.model import AreaCap, Config, Level
 
 Put = Callable[[str, str | bytes], None]
 TOTAL = 4 << 30
@@ -36,8 +36,8 @@ def test_values(root: Root, put: Put) -> None:
         root,
         put,
         "[Zram]\nSize=ram / 2\nAlgorithms=lz4 lzo\nPriority=5\nDiscard=no\n"
-        "[Allow camera]\nUser=0\nGroup=0 44\nHeaps=system my_cma\nMaxBytes=10%\nMaxBuffers=7\n"
-        "[Lending]\nFloor=100M\n[Pressure]\nLow=some 50ms 2s\nRelief=6s\n[Heaps]\nAny=my_cma system\n"
+        "[Allow camera]\nUnit=camera.service camera@0.service\nUser=0\nGroup=0 44\nHeaps=system my_cma\nMaxBytes=10%\nMaxBuffers=7\n"
+        "[Lending]\nFloor=100M\nDeadline=500ms\n[Pressure]\nLow=some 50ms 2s\nRelief=6s\n[Heaps]\nAny=my_cma system\n"
         "[Heap my_cma]\nAliases=camera video\n",
     )
 
@@ -45,13 +45,10 @@ def test_values(root: Root, put: Put) -> None:
     assert found.zram.size == "ram / 2"
     assert found.zram.algorithms == ("lz4", "lzo")
     rule = found.rules[-1]
-    assert (rule.name, rule.users, rule.groups, rule.max_bytes) == (
-        "camera",
-        frozenset({0}),
-        frozenset({0, 44}),
-        TOTAL // 10,
-    )
-    assert found.bounds.floor == 100 << 20
+    assert (rule.name, rule.users, rule.groups) == ("camera", frozenset({0}), frozenset({0, 44}))
+    assert rule.units == {"camera.service", "camera@0.service"}
+    assert rule.max_bytes == TOTAL // 10
+    assert (found.bounds.floor, found.bounds.deadline) == (100 << 20, 0.5)
     assert found.pressure.triggers[0].window == 2.0
     assert found.any_heaps == ("my_cma", "system")
     assert found.aliases == {"my_cma": ("camera", "video")}
@@ -71,6 +68,18 @@ WRONG = [
     ("[Zram\n", 1, "", "", "write it like [Zram]"),
     ("[Zram]\nSize\n", 2, "", "", "no Key=value"),
     ("[Allow a]\nUser=nobody-of-that-name\n", 2, "Allow a", "User", "there is no user"),
+    ("[Allow a]\nHeaps=x\nMaxBytes=x:512\n", 3, "Allow a", "MaxBytes", "512M"),
+    ("[Allow a]\nHeaps=x\nMaxBytes=x:\n", 3, "Allow a", "MaxBytes", "no limit of a heap"),
+    ("[Allow a]\nHeaps=x\nMaxBytes=x:120%\n", 3, "Allow a", "MaxBytes", "more than 100%"),
+    ("[Allow a]\nHeaps=x\nMaxBytes=x:0%\n", 3, "Allow a", "MaxBytes", "is nothing"),
+    ("[Allow a]\nHeaps=x\nMaxBytes=:1M\n", 3, "Allow a", "MaxBytes", "'system:256M my_cma:50%'"),
+    ("[Allow a]\nHeaps=x\nMaxBytes=x:1M 2M 3M\n", 3, "Allow a", "MaxBytes", "two limits"),
+    ("[Allow a]\nHeaps=x\nTotalBytes=x:1M x:2M\n", 3, "Allow a", "TotalBytes", "two limits"),
+    ("[Allow a]\nHeaps=a/b\nTotalBytes=x:1M\n", 2, "Allow a", "Heaps", "name of a heap"),
+    ("[Allow a]\nUnit=camera\n", 2, "Allow a", "Unit", "whole name, as in camera.service"),
+    ("[Allow a]\nUnit=camera@.service\n", 2, "Allow a", "Unit", "no unit that programs run in"),
+    ("[Allow a]\nUnit=camera.slice\n", 2, "Allow a", "Unit", "no unit that programs run in"),
+    ("[Allow a]\nUnit=user@1000.service\n", 2, "Allow a", "Unit", "write User= instead"),
     ("[Allow a]\nMaxBytes=512\n", 2, "Allow a", "MaxBytes", "512M"),
     ("[Allow a]\nMaxBytes=120%\n", 2, "Allow a", "MaxBytes", "100%"),
     ("[Allow a]\nHeaps=../x\n", 2, "Allow a", "Heaps", "name of a heap"),
@@ -80,10 +89,52 @@ WRONG = [
     ("[Pressure]\nCritical=full 100ms 11s\n", 2, "Pressure", "Critical", "500ms to 10s"),
     ("[Pressure]\nRelief=600ms\n", 2, "Pressure", "Relief", "not longer"),
     ("[Lending]\nFloor=-1M\n", 2, "Lending", "Floor", "512M"),
+    ("[Lending]\nDeadline=10\n", 2, "Lending", "Deadline", "unit of time"),
+    ("[Lending]\nDeadline=0\n", 2, "Lending", "Deadline", "from 100ms to 10min"),
+    ("[Lending]\nDeadline=1h\n", 2, "Lending", "Deadline", "from 100ms to 10min"),
     ("[Lending]\nRefuseAt=high\n", 2, "Lending", "RefuseAt", "critical or never"),
     ("[Allow a]\nExemptFromPressure=2\n", 2, "Allow a", "ExemptFromPressure", "neither yes nor no"),
     ("[Zram]\nSize=1G\x1b[31m\n", 2, "", "", "printable"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("text", "whole", "areas"),
+    [
+        ("256M", 256 << 20, ()),
+        ("25%", 1 << 30, ()),
+        ("system:256M", None, (AreaCap("system", 256 << 20),)),
+        ("system:256M my_cma:50%", None, (AreaCap("system", 256 << 20), AreaCap("my_cma", share=0.5))),
+        ("my_cma:12.5%  1G", 1 << 30, (AreaCap("my_cma", share=0.125),)),
+        ("a:b:1M", None, (AreaCap("a:b", 1 << 20),)),
+    ],
+)
+@pytest.mark.parametrize("key", ["MaxBytes", "TotalBytes"])
+def test_limits_of_areas(
+    root: Root, put: Put, key: str, text: str, whole: int | None, areas: tuple[AreaCap, ...]
+) -> None:
+    found = load(root, put, f"[Allow a]\nUser=0\nHeaps=system my_cma a:b\n{key}={text}\n")
+    rule = found.rules[-1]
+
+    assert found.findings == ()
+    pairs = {"MaxBytes": (rule.max_bytes, rule.max_bytes_in), "TotalBytes": (rule.total_bytes, rule.total_bytes_in)}
+    assert pairs.pop(key) == (whole, areas)
+    assert list(pairs.values()) == [(None, ())]
+
+
+def test_a_limit_for_a_heap_that_the_rule_does_not_name_closes_it(root: Root, put: Put) -> None:
+    """Where it is named by another file, or by *, it is fine."""
+    put("etc/memd/memd.conf.d/a.conf", "[Allow a]\nUser=0\nHeaps=system contiguous\n")
+    (finding,) = load(root, put, "[Allow a]\nMaxBytes=sytem:1M\n").findings
+
+    assert (
+        finding.message == "Heaps= of this rule does not name 'sytem'; it names contiguous system; the rule is closed"
+    )
+    assert (finding.line, finding.key) == (2, "MaxBytes")
+    assert config.load(root, TOTAL).rules[-1].closed
+    assert load(root, put, "[Allow a]\nMaxBytes=contiguous:1M\n").findings == ()
+    put("etc/memd/memd.conf.d/b.conf", "[Allow a]\nHeaps=*\n")
+    assert load(root, put, "[Allow a]\nMaxBytes=sytem:1M\n").findings == ()
 
 
 @pytest.mark.parametrize(("text", "line", "section", "key", "word"), WRONG)

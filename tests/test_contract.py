@@ -30,7 +30,7 @@ def manager_object() -> Object:
     class Watch:
         level = "none"
 
-    services = Services(None, None, Watch(), None, None, "0", ())  # type: ignore[arg-type]
+    services = Services(None, None, None, Watch(), None, None, "0", ())  # type: ignore[arg-type]
     return manager.Manager(services, None).object()  # type: ignore[arg-type]
 
 

@@ -1,64 +1,84 @@
 """Who calls: asked of the bus once for each connection, and forgotten when it has gone.
 
-Facts that bite: dbus-daemon answers in 271 µs, too much for every call; a subordinate uid (newuidmap) connects under its own number and
-keeps its owner's groups, so that groups count only where NSS knows the uid; NSS may ask the network, so it is asked in a thread.
+Facts that bite: dbus-daemon answers in 271 µs, too much for every call; ProcessFD (dbus 1.15.8, dbus-broker 35) is the pidfd of the
+process that connected, and older buses have none.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import pwd
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from memd.bus.connection import CallFailed
-from memd.errors import Failed
+from memd.bus.connection import BUS, BUS_PATH, CallFailed, Connection
+from memd.bus.wire import Received
+from memd.errors import BadKernelFile, Failed
 from memd.model import Caller
+from memd.service.owners import Owners
 
-CallBus = Callable[[str, str, Sequence[Any]], Awaitable[list[Any]]]
+PROCESS = "ProcessFD"
 
 
 class Credentials:
-    """`call_bus(member, signature, body)` is the connection's."""
-
-    def __init__(self, call_bus: CallBus) -> None:
-        self._call_bus = call_bus
+    def __init__(self, connection: Connection, owners: Owners) -> None:
+        self._connection = connection
+        self._owners = owners
         self._callers: dict[str, asyncio.Task[Caller]] = {}
 
     async def caller(self, name: str) -> Caller:
-        """The Caller behind a unique name. Failed if it has gone meanwhile."""
+        """The Caller behind a unique name. Failed if it has gone meanwhile, or its process has."""
         if name not in self._callers:
             self._callers[name] = asyncio.create_task(self._ask(name))
             self._callers[name].add_done_callback(_quiet)
         task = self._callers[name]
         try:
             return await asyncio.shield(task)
-        except (CallFailed, ConnectionError, TimeoutError, KeyError) as error:
+        except (CallFailed, OSError, LookupError, BadKernelFile) as error:
             self.forget(name)
-            raise Failed(f"the bus does not say who {name} is: {error}") from error
+            raise Failed(f"memd cannot tell who {name} is: {error}") from error
+        except Failed:
+            self.forget(name)
+            raise
 
     def forget(self, name: str) -> None:
         self._callers.pop(name, None)
 
+    async def look(self) -> None:
+        """Find out what this bus tells of callers, by asking about ourselves."""
+        reply, facts = await self._facts(self._connection.unique_name)
+        reply.close()
+        self._owners.bus_tells = PROCESS in facts
+
     async def _ask(self, name: str) -> Caller:
-        (answer,) = await self._call_bus("GetConnectionCredentials", "s", [name])
-        facts = {key: value.value for key, value in answer.items()}
-        uid = facts["UnixUserID"]
-        gids = await asyncio.to_thread(groups, uid, facts.get("UnixGroupIDs"))
-        return Caller(name, uid, gids, facts.get("ProcessID", 0), f"uid:{uid}")
+        reply, facts = await self._facts(name)
+        try:
+            uid, pid, gids = facts["UnixUserID"], facts.get("ProcessID", 0), facts.get("UnixGroupIDs")
+            pidfd = reply.fds[facts[PROCESS]] if PROCESS in facts else None
+            work = _in_thread(self._owners.caller, name, uid, gids, pid, pidfd)
+        except BaseException:
+            reply.close()
+            raise
+        # Not before the thread is done with the pidfd, whoever has stopped waiting for it.
+        work.add_done_callback(lambda _: reply.close())
+        return await asyncio.shield(work)
+
+    async def _facts(self, name: str) -> tuple[Received, dict[str, Any]]:
+        """The caller owns the reply and its fds."""
+        call: Callable[..., Awaitable[Received]] = self._connection.call
+        reply = await call(BUS, BUS_PATH, BUS, "GetConnectionCredentials", "s", [name])
+        try:
+            (answer,) = self._connection.arguments(reply)
+            return reply, {key: value.value for key, value in answer.items()}
+        except BaseException:
+            reply.close()
+            raise
+
+
+def _in_thread(work: Callable[..., Caller], *arguments: object) -> asyncio.Future[Caller]:
+    return asyncio.get_running_loop().run_in_executor(None, work, *arguments)
 
 
 def _quiet(task: asyncio.Task[Caller]) -> None:
     """Whoever asked may have gone: then nobody looks at the outcome."""
     if not task.cancelled():
         task.exception()
-
-
-def groups(uid: int, gids: Sequence[int] | None) -> frozenset[int]:
-    """Blocking. `gids`: as the bus says; None: it does not, so NSS is asked. Empty where NSS does not know the uid."""
-    try:
-        user = pwd.getpwuid(uid)
-    except KeyError:
-        return frozenset()
-    return frozenset(gids if gids is not None else os.getgrouplist(user.pw_name, user.pw_gid))

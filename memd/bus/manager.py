@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -67,12 +68,23 @@ class Manager:
         return Answer((list(range(len(grants))), [grant.id for grant in grants], info), [grant.fd for grant in grants])
 
     async def can_allocate(self, sender: str, heap: str, size: int, given: Options) -> Answer:
-        if {"uid", "pid"} & given.keys():
-            raise NotSupported("this memd answers for the caller only, not for another uid or pid")
-        options(given, {})
+        wanted = options(given, {"uid": "t", "pid": "t"})
         caller = await self._caller(sender)
+        if wanted:
+            caller = await self._other(caller, **wanted)
         verdict, info = await self._services.broker.can_allocate(caller, heap_word(heap), size)
         return Answer((verdict.allowed, info))
+
+    async def _other(self, caller: Caller, uid: int | None = None, pid: int | None = None) -> Caller:
+        """Somebody whom root asks about."""
+        if not caller.is_admin:
+            raise AccessDenied("to ask for another uid or pid is for root")
+        if uid is not None and pid is not None:
+            raise InvalidArgs("options uid and pid: one of them says whom")
+        owners = self._services.owners
+        if pid is not None:
+            return await asyncio.to_thread(owners.process, pid)
+        return await asyncio.to_thread(owners.user, uid or 0)
 
     async def list_buffers(self, sender: str, given: Options) -> Answer:
         wanted = options(given, LIST_OPTIONS)

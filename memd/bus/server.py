@@ -54,7 +54,8 @@ class Server:
         connection = await Connection.connect(address, on_signal=self._signalled, library=self._library)
         self._connection = connection
         try:
-            self._credentials = Credentials(connection.call_bus)
+            self._credentials = Credentials(connection, services.owners)
+            await self._credentials.look()
             manager = Manager(services, self._credentials.caller)
             self._tree = Tree(services, manager, contract.read(), self._library)
             self._dispatcher = Dispatcher(connection, contract.read(), self._tree)

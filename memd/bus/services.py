@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from memd.service.broker import Broker
 from memd.service.heaps import Heaps
+from memd.service.owners import Owners
 from memd.service.status import Status
 from memd.service.watch import Watch
 
@@ -15,6 +16,7 @@ from memd.service.watch import Watch
 class Services:
     """`reload` raises ConfigError and changes nothing where a value is wrong; `features` are what clients may ask for."""
 
+    owners: Owners
     broker: Broker
     heaps: Heaps
     watch: Watch

@@ -1,12 +1,13 @@
-"""memctl config check: read memd.conf and its drop-ins as memd would, without memd."""
+"""memctl config: check memd.conf and its drop-ins as memd would, without memd; or explain what memd decides (explain.py)."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from memd.cli import common, exits
+from memd.cli import common, exits, explain
 from memd.cli.render import safe
+from memd.errors import InvalidArgs
 
 
 def add(commands: common.Commands, everywhere: argparse.ArgumentParser) -> None:
@@ -15,19 +16,33 @@ def add(commands: common.Commands, everywhere: argparse.ArgumentParser) -> None:
         everywhere,
         run,
         "config",
-        help="check the configuration, without memd",
-        example="memctl config check /etc/memd/memd.conf",
+        help="check the configuration, or explain a decision",
+        example="memctl config check /etc/memd/memd.conf\n         memctl config --explain camera contiguous 16M",
     )
-    parser.add_argument("action", metavar="check", choices=["check"], help="the one action there is")
+    parser.add_argument(
+        "action", metavar="check", nargs="?", choices=["check"], help="read the configuration, without memd"
+    )
     parser.add_argument(
         "file",
         metavar="FILE",
         nargs="?",
         help="this file and FILE.d/*.conf, instead of /etc/memd/memd.conf and its drop-ins",
     )
+    parser.add_argument(
+        "--explain",
+        nargs=3,
+        metavar=("USER|PID", "HEAP", "SIZE"),
+        help="which rule decides for a user, uid:NUMBER or process, and why; root asks memd",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if bool(arguments.explain) is bool(arguments.action):
+        raise InvalidArgs("config: say either check or --explain; see memctl config --help")
+    return explain.run(arguments) if arguments.explain else check(arguments)
+
+
+def check(arguments: argparse.Namespace) -> int:
     from memd import config
     from memd.kernel import meminfo
     from memd.kernel.root import Root

@@ -7,9 +7,11 @@ its region has, and by MemAvailable and what can still be swapped out.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from memd.model import Bounds, HeapKind, Level, Memory, Request, Rule, Usage, Verdict
+from memd.model import AreaCap, Bounds, HeapKind, Level, Memory, Request, Rule, Usage, Verdict
+from memd.policy.rules import capped
 from memd.units import format_size
 
 OWNER, ALL = "owner", "all"
@@ -17,7 +19,8 @@ OWNER, ALL = "owner", "all"
 
 @dataclass(frozen=True, slots=True)
 class _Cap:
-    """A limit with the use that counts against it; `limit` None does not bind. `what`: as in "rule camera: %s of what may be had"."""
+    """A limit with the use that counts against it; `limit` None does not bind. `what`: as in "rule camera: the owner"; `of`: of what,
+    if not of all."""
 
     what: str
     scope: str
@@ -25,6 +28,7 @@ class _Cap:
     use: int
     more: int
     bytes: bool = True
+    of: str = ""
 
     @property
     def broken(self) -> bool:
@@ -41,10 +45,11 @@ def decide(rule: Rule, bounds: Bounds, usage: Usage, request: Request, memory: M
     return (
         _closed(rule)
         or _size(rule, bounds, request, memory)
-        or _caps(rule, bounds, usage, request)
+        or _untold(rule, request, memory)
+        or _caps(rule, bounds, usage, request, memory)
         or _pressure(rule, bounds, level)
         or _floor(rule, bounds, request, memory)
-        or _yes(rule, bounds, usage, request)
+        or _yes(rule, bounds, usage, request, memory)
     )
 
 
@@ -81,32 +86,55 @@ def _size(rule: Rule, bounds: Bounds, request: Request, memory: Memory) -> Verdi
     return None
 
 
-def _list(rule: Rule, bounds: Bounds, usage: Usage, request: Request) -> tuple[_Cap, ...]:
+def _untold(rule: Rule, request: Request, memory: Memory) -> Verdict | None:
+    """A share of nobody knows what would be no cap."""
+    if request.heap.kind is not HeapKind.CMA or memory.region_size is not None:
+        return None
+    cap = next(
+        (cap for cap in rule.max_bytes_in + rule.total_bytes_in if cap.share and capped(cap, request.heap)), None
+    )
+    if cap is None:
+        return None
+    reason = (
+        f"rule {rule.name}: {cap.share:.0%} of CMA area {request.heap.area} may be had, and this kernel does not tell its size; "
+        f"an administrator can write a size, as in {cap.heap}:64M"
+    )
+    return refusal(rule.name, reason, "NotSupported")
+
+
+def _in_area(
+    what: str, scope: str, caps: Iterable[AreaCap], use: int, request: Request, memory: Memory
+) -> Iterator[_Cap]:
+    heap = request.heap
+    whole = memory.region_size if heap.kind is HeapKind.CMA else memory.total
+    for cap in caps:
+        if capped(cap, heap):
+            limit = cap.size if cap.share is None else int(cap.share * (whole or 0))
+            yield _Cap(what, scope, limit, use, request.total, of=f" of {heap.name}")
+
+
+def _list(rule: Rule, bounds: Bounds, usage: Usage, request: Request, memory: Memory) -> tuple[_Cap, ...]:
     size, count = request.total, len(request.sizes)
+    own, everyone = f"rule {rule.name}: the owner", f"rule {rule.name}: all its owners together"
     return (
-        _Cap(f"rule {rule.name}: the owner", OWNER, rule.max_bytes, usage.share_bytes, size),
-        _Cap(f"rule {rule.name}: the owner", OWNER, rule.max_buffers, usage.share_buffers, count, bytes=False),
+        *_in_area(own, OWNER, rule.max_bytes_in, usage.area_bytes, request, memory),
+        *_in_area(everyone, ALL, rule.total_bytes_in, usage.rule_area_bytes, request, memory),
+        _Cap(own, OWNER, rule.max_bytes, usage.share_bytes, size),
+        _Cap(own, OWNER, rule.max_buffers, usage.share_buffers, count, bytes=False),
         _Cap("[Lending]: the owner", OWNER, bounds.max_buffers_per_owner, usage.owner_buffers, count, bytes=False),
-        _Cap(f"rule {rule.name}: all its owners together", ALL, rule.total_bytes, usage.rule_bytes, size),
-        _Cap(
-            f"rule {rule.name}: all its owners together",
-            ALL,
-            rule.total_buffers,
-            usage.rule_buffers,
-            count,
-            bytes=False,
-        ),
+        _Cap(everyone, ALL, rule.total_bytes, usage.rule_bytes, size),
+        _Cap(everyone, ALL, rule.total_buffers, usage.rule_buffers, count, bytes=False),
         _Cap("[Lending]: all owners together", ALL, bounds.max_bytes, usage.total_bytes, size),
         _Cap("[Lending]: all owners together", ALL, bounds.max_buffers, usage.total_buffers, count, bytes=False),
     )
 
 
-def _caps(rule: Rule, bounds: Bounds, usage: Usage, request: Request) -> Verdict | None:
-    cap = next((cap for cap in _list(rule, bounds, usage, request) if cap.broken), None)
+def _caps(rule: Rule, bounds: Bounds, usage: Usage, request: Request, memory: Memory) -> Verdict | None:
+    cap = next((cap for cap in _list(rule, bounds, usage, request, memory) if cap.broken), None)
     if cap is None or cap.limit is None:
         return None
     say = _size_of if cap.bytes else _count_of
-    reason = f"{cap.what} may have {say(cap.limit)}, {say(cap.use)} in use, {say(cap.more)} asked for"
+    reason = f"{cap.what} may have {say(cap.limit)}{cap.of}, {say(cap.use)} in use, {say(cap.more)} asked for"
     return refusal(rule.name, reason, "QuotaExceeded", cap.limit, cap.use, cap.scope)
 
 
@@ -138,12 +166,14 @@ def _floor(rule: Rule, bounds: Bounds, request: Request, memory: Memory) -> Verd
     return refusal(rule.name, reason, "NoMemory", floor, left)
 
 
-def _yes(rule: Rule, bounds: Bounds, usage: Usage, request: Request) -> Verdict:
-    caps = [cap for cap in _list(rule, bounds, usage, request) if cap.limit is not None]
+def _yes(rule: Rule, bounds: Bounds, usage: Usage, request: Request, memory: Memory) -> Verdict:
+    caps = [cap for cap in _list(rule, bounds, usage, request, memory) if cap.limit is not None]
     tightest = min(caps, key=lambda cap: cap.left)
     say = _size_of if tightest.bytes else _count_of
     limit = tightest.limit or 0
-    reason = f"allowed by rule {rule.name}; {tightest.what} may have {say(limit)}, {say(tightest.use)} in use"
+    reason = (
+        f"allowed by rule {rule.name}; {tightest.what} may have {say(limit)}{tightest.of}, {say(tightest.use)} in use"
+    )
     return Verdict(allowed=True, rule=rule.name, reason=reason, limit=limit, use=tightest.use)
 
 

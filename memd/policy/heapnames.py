@@ -17,7 +17,8 @@ DEFAULT_NODE = "default_cma_region"
 def describe(
     nodes: Iterable[str], areas: CmaAreas, extra: Mapping[str, tuple[str, ...]], directory: str
 ) -> tuple[Heap, ...]:
-    """Heaps of the nodes, sorted by name. `extra`: [Heap NAME] Aliases=, by heap name or alias."""
+    """Heaps of the nodes, sorted by name. `extra`: [Heap NAME] Aliases=, by heap name or alias; a driver's region
+    has none, since it is reached by its own name only."""
     present = sorted(set(nodes))
     twins = {areas.default} if DEFAULT_NODE in present else set()
     return tuple(
@@ -31,14 +32,15 @@ def _heap(node: str, areas: CmaAreas, twins: set[str], extra: Mapping[str, tuple
     region = _region(node, areas)
     default = region == areas.default
     own = (*twins, *((CONTIGUOUS,) if default else ()))
-    added = [alias for name in (node, *own) for alias in extra.get(name, ())]
+    device = None if default or region is None else areas.owners.get(region)
+    added = [] if device else [alias for name in (node, *own) for alias in extra.get(name, ())]
     return Heap(
         name=node,
         kind=HeapKind.SYSTEM if region is None else HeapKind.CMA,
         path=f"{directory}/{node}",
         aliases=tuple(dict.fromkeys(alias for alias in (*own, *added) if alias != node)),
         region=region,
-        device=None if default or region is None else areas.owners.get(region),
+        device=device,
     )
 
 

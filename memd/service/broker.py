@@ -15,7 +15,7 @@ from memd.kernel.requester import Requester
 from memd.kernel.root import Root
 from memd.model import Buffer, Caller, Config, Event, Grant, Heap, HeapKind, Level, Request, Rule, Verdict
 from memd.names import MESSAGE_WRITTEN_OFF
-from memd.policy import admission, arguments, rules
+from memd.policy import admission, arguments, owners, rules
 from memd.service import facts, source
 from memd.service.errand import Errand
 from memd.service.exhausted import Exhausted, Signal
@@ -24,7 +24,7 @@ from memd.service.keeper import Keeper
 from memd.service.ledger import Ledger, Reservation
 from memd.service.refusals import Refusals, error
 from memd.service.workers import Worker
-from memd.units import format_size
+from memd.units import format_seconds, format_size
 
 # Bytes that a heap gives in some 100 µs where memory is not short: less than the way to a thread and back.
 INLINE = 1 << 20
@@ -101,6 +101,8 @@ class Broker:
             "limit": verdict.limit,
             "use": verdict.use,
             "reason": verdict.reason,
+            "owner": caller.owner,
+            "why": rules.why(self._config.rules, caller, request.heap),
         }
         return verdict, info if verdict.allowed else info | {"error": error(verdict).bus_name}
 
@@ -189,7 +191,7 @@ class Broker:
             memory = facts.memory(self._root, request.heap, self._ledger, swappable)
         except (MemdError, OSError, BadKernelFile) as trouble:
             return rule, _trouble(rule.name, trouble, request.heap)
-        usage = self._ledger.usage(caller.owner, rule.name, self._areas(rule))
+        usage = self._ledger.usage(caller.owner, rule.name, self._areas(rule), request.heap.area)
         return rule, admission.decide(rule, self._config.bounds, usage, request, memory, self._level())
 
     def _areas(self, rule: Rule) -> set[str]:
@@ -203,13 +205,17 @@ class Broker:
         if heap.kind in MAY_INLINE and request.total <= INLINE and not short:
             errand.work_here()
             return await errand.answer()
-        worker = self._worker(heap)
+        worker, deadline = self._worker(heap), self._config.bounds.deadline
         worker.submit(errand)
         try:
-            return await errand.answer()
+            async with asyncio.timeout(deadline):
+                return await errand.answer()
         except asyncio.CancelledError:
             worker.withdraw(errand)
             raise
+        except TimeoutError:
+            worker.withdraw(errand)
+            raise Busy(_late(heap, deadline)) from None
 
     def _worker(self, heap: Heap) -> Worker:
         if heap.area not in self._workers:
@@ -220,6 +226,11 @@ class Broker:
 def _most_telling(refused: Sequence[tuple[Request, Verdict]]) -> tuple[Request, Verdict]:
     """Of several heaps: the first that the caller may use at all."""
     return next((pair for pair in refused if pair[1].error != "NotAllowed"), refused[0])
+
+
+def _late(heap: Heap, deadline: float) -> str:
+    what = f"CMA area {heap.area}" if heap.kind is HeapKind.CMA else "the kernel"
+    return f"heap {heap.name}: {what} is busy, and gave no buffer within the {format_seconds(deadline)} of [Lending] Deadline; ask again"
 
 
 def _written_off(buffer: Buffer) -> Event:
@@ -242,7 +253,8 @@ def _trouble(rule: str, trouble: Exception, heap: Heap) -> Verdict:
 
 def _filter(caller: Caller, heaps: set[str | None], born: float | None, owner: str | None) -> Callable[[Buffer], bool]:
     def wanted(buffer: Buffer) -> bool:
-        own = caller.is_admin or buffer.owner == caller.owner or buffer.uid == caller.uid
+        # Not by unit: cron.service is many users' owner, and what each of them has is not for the others to see.
+        own = caller.is_admin or buffer.uid == caller.uid or buffer.owner == owners.by_uid(caller.uid)
         heap = heaps == {None} or buffer.heap in heaps
         return own and heap and (born is None or buffer.time <= born) and (owner is None or buffer.owner == owner)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from memd.errors import BadKernelFile
 from memd.kernel import cma, meminfo, swaps, zram
@@ -15,7 +16,7 @@ from memd.service.ledger import Ledger
 def memory(root: Root, heap: Heap, ledger: Ledger, swappable: int = 0) -> Memory:
     """OSError or BadKernelFile where the kernel can't be read: then nothing is decided."""
     info = meminfo.read(root)
-    region = _region(root, heap)
+    region = _region(root, heap, info.cma_total)
     promised = ledger.pending()
     available = region.available if region else None
     return Memory(
@@ -45,7 +46,10 @@ def _swappable(root: Root) -> int:
     return swapfill.fill(meminfo.read(root), swaps.read(root) or (), zram.read_all(root)).free
 
 
-def _region(root: Root, heap: Heap) -> CmaRegion | None:
+def _region(root: Root, heap: Heap, cma_total: int | None) -> CmaRegion | None:
+    """Kernels that tell no sizes of areas tell that of all areas: of a single one that is its own."""
     if heap.kind is not HeapKind.CMA:
         return None
-    return next((region for region in cma.read(root) if region.name == heap.region), None)
+    regions = cma.read(root)
+    region = next((region for region in regions if region.name == heap.region), None)
+    return replace(region, size=cma_total) if region and region.size is None and len(regions) == 1 else region

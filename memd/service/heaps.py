@@ -75,10 +75,12 @@ class Heaps:
         self.look()
 
     def find(self, word: str) -> list[Heap]:
-        """Candidates for what a caller said, in order: a heap's own name, an alias, or `any`. NoSuchHeap if there is none."""
+        """Candidates for what a caller said, in order: a heap's own name, an alias, or `any`. NoSuchHeap if there is none.
+        A driver's region is reached by its own name only."""
         simulated = (SIMULATED,) if self._simulate else ()
         words = (*self._any, *simulated) if word == ANY else (word,)
-        found = list(dict.fromkeys(heap for one in words for heap in self._named(one)))
+        found = [heap for one in words for heap in self._named(one) if heap.device is None or heap.name == word]
+        found = list(dict.fromkeys(found))
         if not found:
             there = ", ".join(heap.name for heap in self.heaps) or "none"
             wanted = f"none of [Heaps] Any={' '.join(words)} is there" if word == ANY else f"no heap {word[:64]!a}"

@@ -62,8 +62,8 @@ class Ledger:
 
     # What is charged
 
-    def usage(self, owner: str, rule: str, areas: Iterable[str]) -> Usage:
-        """Reservations included. `areas`: those of the heaps that the deciding rule names."""
+    def usage(self, owner: str, rule: str, areas: Iterable[str], area: str = "") -> Usage:
+        """Reservations included. `areas`: those of the heaps that the deciding rule names; `area`: that of the request's heap."""
         everyone, own, by_rule = self._use("all"), self._use("owner", owner), self._use("rule", rule)
         shares = [self._use("share", owner, area) for area in set(areas)]
         return Usage(
@@ -75,6 +75,8 @@ class Ledger:
             share_buffers=sum(share.buffers for share in shares),
             rule_bytes=by_rule.bytes,
             rule_buffers=by_rule.buffers,
+            area_bytes=self._use("share", owner, area).bytes,
+            rule_area_bytes=self._use("rule", rule, area).bytes,
         )
 
     def pending(self, area: str | None = None) -> int:
@@ -274,7 +276,8 @@ class Ledger:
             self._charge(buffer.owner, buffer.rule, buffer.area, times * buffer.size, times)
 
     def _charge(self, owner: str, rule: str, area: str, size: int, count: int) -> None:
-        for key in (("all",), ("area", area), ("owner", owner), ("share", owner, area), ("rule", rule)):
+        keys: tuple[Key, ...] = (("all",), ("area", area), ("owner", owner), ("share", owner, area), ("rule", rule))
+        for key in (*keys, ("rule", rule, area)):
             self._add(key, size, count)
 
     def _add(self, key: Key, size: int, count: int) -> None:

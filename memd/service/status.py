@@ -17,6 +17,7 @@ from memd.model import Heap, Psi, SwapFill
 from memd.policy import swapfill
 from memd.service.broker import Broker
 from memd.service.heaps import Heaps
+from memd.service.owners import Owners
 from memd.service.watch import Watch
 
 T = TypeVar("T")
@@ -38,8 +39,11 @@ class Machine:
 class Status:
     """`read()` gives nested dicts of plain values; a key is absent where the machine does not tell."""
 
-    def __init__(self, root: Root, outcome: ZramOutcome, heaps: Heaps, broker: Broker, watch: Watch) -> None:
+    def __init__(
+        self, root: Root, outcome: ZramOutcome, heaps: Heaps, broker: Broker, watch: Watch, owners: Owners
+    ) -> None:
         self._root, self._outcome, self._heaps, self._broker, self._watch = root, outcome, heaps, broker, watch
+        self._owners = owners
         self._started = time.monotonic()
         self._last: Machine | None = None
         self._reading: asyncio.Future[Machine] | None = None
@@ -51,7 +55,7 @@ class Status:
     @property
     def missing(self) -> tuple[str, ...]:
         """One line for each thing that this machine lacks and memd does without."""
-        return (*self._watch.missing, *self._heaps.missing, *self.lacking)
+        return (*self._watch.missing, *self._heaps.missing, *self._owners.missing, *self.lacking)
 
     async def read(self) -> dict[str, object]:
         machine = await self._machine()

@@ -39,8 +39,14 @@ _memctl() {
             ;;
         pressure) options="--follow $options" ;;
         config)
-            if ((${#words[@]} == 0)); then options="check $options"; fi
-            if ((${#words[@]} == 1)) && [[ $current != -* ]]; then
+            if [[ " ${COMP_WORDS[*]:0:COMP_CWORD} " == *' --explain '* ]]; then
+                case ${#words[@]} in
+                    0) options=$(compgen -u) ;;
+                    1) options="system contiguous any $(_memctl_heaps "${bus[@]}")" ;;
+                esac
+            elif ((${#words[@]} == 0)); then
+                options="check --explain $options"
+            elif ((${#words[@]} == 1)) && [[ $current != -* ]]; then
                 compopt -o filenames 2>/dev/null
                 mapfile -t COMPREPLY < <(compgen -f -- "$current")
                 return

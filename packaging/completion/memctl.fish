@@ -12,7 +12,7 @@ complete -c memctl -n "not __fish_seen_subcommand_from $commands" -a buffers -d 
 complete -c memctl -n "not __fish_seen_subcommand_from $commands" -a alloc -d 'Allocate a buffer, and run a command with it'
 complete -c memctl -n "not __fish_seen_subcommand_from $commands" -a zram -d 'Zram devices and what they cost'
 complete -c memctl -n "not __fish_seen_subcommand_from $commands" -a pressure -d 'The level of memory pressure'
-complete -c memctl -n "not __fish_seen_subcommand_from $commands" -a config -d 'Check the configuration'
+complete -c memctl -n "not __fish_seen_subcommand_from $commands" -a config -d 'Check the configuration, or explain a decision'
 complete -c memctl -n '__fish_seen_subcommand_from buffers' -l heap -x -d 'Of this heap only'
 complete -c memctl -n '__fish_seen_subcommand_from buffers' -l owner -x -d 'Of this owner only'
 complete -c memctl -n '__fish_seen_subcommand_from buffers' -l older -x -d 'Lent longer ago than this'
@@ -20,3 +20,4 @@ complete -c memctl -n '__fish_seen_subcommand_from alloc' -l name -x -d 'Label f
 complete -c memctl -n '__fish_seen_subcommand_from alloc' -a 'system contiguous any'
 complete -c memctl -n '__fish_seen_subcommand_from pressure' -l follow -d 'A line at each change'
 complete -c memctl -n '__fish_seen_subcommand_from config' -F -a check
+complete -c memctl -n '__fish_seen_subcommand_from config' -l explain -x -a '(__fish_complete_users)' -d 'Which rule decides for a user or PID'

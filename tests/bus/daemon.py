@@ -1,9 +1,8 @@
-"""memd's real process on a private bus, and what can be seen of it from outside. Run as a program: memd, with a library to marshal by."""
+"""memd's real process on a private bus, and what can be seen of it from outside."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import signal
 import subprocess
@@ -28,6 +27,7 @@ Heaps=simulated
 ExemptFromPressure=yes
 Priority=1
 """
+LIBRARY: dict[str, list[str]] = {"dbus_next": [], "dbus_fast": ["--fast"]}
 
 
 @dataclass
@@ -74,7 +74,7 @@ def running(address: str, directory: Path, library: str = "dbus_next", *options:
     """memd with --simulate, from its exec to its end: by SIGTERM with status 0, unless the test sees to another. `options`: its own."""
     (directory / "memd.conf").write_text(CONFIG)
     log = directory / "memd.log"
-    command = [sys.executable, "-m", "tests.bus.daemon", library, "--bus", address, "--simulate", *options]
+    command = [sys.executable, "-m", "memd", *LIBRARY[library], "--bus", address, "--simulate", *options]
     with log.open("wb") as stderr:
         process = subprocess.Popen([*command, "--config", str(directory / "memd.conf")], stderr=stderr, cwd=REPOSITORY)
     try:
@@ -94,17 +94,3 @@ def running(address: str, directory: Path, library: str = "dbus_next", *options:
     finally:
         process.kill()
         process.wait()
-
-
-def main(library: str, arguments: list[str]) -> int:
-    import memd.daemon
-    from memd.bus.library import load
-    from memd.bus.server import Server
-    from memd.main import main as run
-
-    vars(memd.daemon)["Server"] = functools.partial(Server, load(library))
-    return run(arguments)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2:]))

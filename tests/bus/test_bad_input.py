@@ -185,10 +185,23 @@ def test_any_number_will_do_for_a_number(client: Raw, kind: str) -> None:
     assert call(client, "ListBuffers", "a{sv}", {"limit": client.library.Variant(kind, 9)}).error_name == ""
 
 
-def test_options_of_can_allocate_that_are_not_there_yet(client: Raw) -> None:
-    reply = call(client, "CanAllocate", "sta{sv}", "simulated", 4096, {"uid": client.library.Variant("u", 1000)})
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"uid": 1, "pid": 1}, "one of them"),
+        ({"uid": (1 << 32) - 1}, "4294967295 is no uid"),
+        ({"uid": 1 << 60}, "is no uid"),
+        ({"pid": 0}, "0 is no pid"),
+        ({"pid": 1 << 60}, "is no pid"),
+        ({"pid": 1 << 22}, "there is no process 4194304"),
+    ],
+)
+def test_nobody_is_asked_about(client: Raw, asked: dict[str, int], words: str) -> None:
+    options = {key: client.library.Variant("t", value) for key, value in asked.items()}
+    reply = call(client, "CanAllocate", "sta{sv}", "simulated", 4096, options)
 
-    assert reply.error_name == ERROR + "NotSupported"
+    assert reply.error_name == INVALID
+    assert words in reply.body[0]
 
 
 def test_fds_sent_along_are_refused_and_closed(memd: Daemon, client: Raw) -> None:

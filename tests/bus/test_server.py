@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pwd
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -17,11 +16,12 @@ import pytest
 from memd import config, ini
 from memd.bus import dispatch
 from memd.bus.connection import BUS, CallFailed, Connection
-from memd.bus.credentials import Credentials, groups
+from memd.bus.credentials import Credentials
 from memd.bus.dispatch import FEW, MAX_PER_SENDER
 from memd.bus.library import Library, load
 from memd.bus.server import NameTaken, Server
 from memd.bus.services import Services
+from memd.bus.wire import Received
 from memd.early import ZramOutcome
 from memd.errors import Failed, LimitsExceeded
 from memd.kernel.root import Root
@@ -29,6 +29,7 @@ from memd.model import Event, Grant, Level
 from memd.names import BUS_NAME, MANAGER
 from memd.service.broker import Broker
 from memd.service.heaps import Heaps
+from memd.service.owners import Owners
 from memd.service.status import Status
 from memd.service.watch import Watch
 from tests.bus.buses import Bus, dbus_daemon
@@ -49,12 +50,13 @@ def services(root: Root, server: Server) -> Services:
     heaps = Heaps(root, True, {}, ())
     watch = Watch(root, settings.pressure, tell, server.pressure_changed)
     broker = Broker(root, settings, heaps, tell, lambda: watch.level)
-    status = Status(root, ZramOutcome(state="off", reason="a test"), heaps, broker, watch)
+    owners = Owners(Root())
+    status = Status(root, ZramOutcome(state="off", reason="a test"), heaps, broker, watch, owners)
 
     async def reload() -> dict[str, object]:
         return {"message": "reloaded"}
 
-    return Services(broker, heaps, watch, status, reload, "0", ("Allocate",))
+    return Services(owners, broker, heaps, watch, status, reload, "0", ("Allocate",))
 
 
 @pytest.fixture
@@ -151,13 +153,14 @@ async def test_callers_are_asked_about_once_and_forgotten(bus: Bus, library: Lib
     async with serving(bus, library, machine) as server:
         credentials = server._credentials
         assert credentials
-        call_bus = credentials._call_bus
+        connection = credentials._connection
+        call = connection.call
 
-        async def counted(member: str, signature: str, body: Sequence[Any]) -> list[Any]:
-            asked.append(member)
-            return await call_bus(member, signature, body)
+        async def counted(*arguments: Any) -> Received:
+            asked.append(arguments[3])
+            return await call(*arguments)
 
-        credentials._call_bus = counted
+        vars(connection)["call"] = counted
         client = await Connection.connect(bus.address, library=library)
         for _ in range(3):
             await asyncio.gather(*(ask(client, "ListBuffers") for _ in range(5)))
@@ -177,21 +180,13 @@ async def test_callers_are_asked_about_once_and_forgotten(bus: Bus, library: Lib
 
 async def test_a_caller_who_has_gone(daemon_bus: Bus, library: Library) -> None:
     connection = await Connection.connect(daemon_bus.address, library=library)
-    credentials = Credentials(connection.call_bus)
+    credentials = Credentials(connection, Owners(Root()))
 
     with pytest.raises(Failed, match=r":1\.99"):
         await credentials.caller(":1.99")
 
     assert len(credentials._callers) == 0
     connection.close()
-
-
-def test_groups_count_only_where_the_user_is_known() -> None:
-    known = pwd.getpwuid(0)
-
-    assert groups(0, [0, 27]) == {0, 27}
-    assert groups(0, None) == set(os.getgrouplist(known.pw_name, known.pw_gid))
-    assert groups(3_000_000_001, [0, 27]) == set()  # a subordinate uid keeps its owner's groups
 
 
 @as_root
@@ -201,6 +196,8 @@ def test_groups_count_only_where_the_user_is_known() -> None:
         (["Reload", "a{sv}", "0"], "Access denied"),
         (["WriteOff", "ta{sv}", "1", "0"], "Access denied"),
         (["Allocate", "sta{sv}", "simulated", "4096", "0"], "no [Allow] rule"),
+        (["CanAllocate", "sta{sv}", "simulated", "4096", "1", "uid", "u", "0"], "Access denied"),
+        (["CanAllocate", "sta{sv}", "simulated", "4096", "0"], None),
         (["GetStatus", "a{sv}", "0"], None),
         (["ListBuffers", "a{sv}", "0"], None),
     ],
@@ -222,6 +219,26 @@ def test_only_root_may_be_memd(steady: Daemon) -> None:
 
     assert done.returncode != 0
     assert "Access denied" in done.stderr
+
+
+def test_root_asks_for_others(steady: Daemon) -> None:
+    """By uid without a unit; by pid with all that is known of the process, here this one."""
+    with steady.client() as client:
+        own, nobodys, mine = (
+            client.call(BUS_NAME, "/org/memd1", MANAGER, "CanAllocate", "sta{sv}", ["simulated", 4096, options]).body
+            for options in (
+                {},
+                {"uid": client.library.Variant("u", NOBODY)},
+                {"pid": client.library.Variant("u", os.getpid())},
+            )
+        )
+
+    assert own == mine
+    assert own[0] is (os.geteuid() == 0)
+    assert nobodys[0] is False
+    facts = {key: value.value for key, value in nobodys[1].items()}
+    assert (facts["owner"], facts["error"]) == (f"uid:{NOBODY}", "org.memd1.Error.NotAllowed")
+    assert facts["why"].startswith("no rule")
 
 
 @as_root

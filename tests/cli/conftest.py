@@ -36,9 +36,16 @@ class Machine:
         self.status: Any = machines.BOARD
         self.buffers: Any = machines.BUFFERS
         self.refusal: tuple[str, str] | None = None
+        self.allowed = True
+        self.asked: dict[str, int] = {}
 
     def __call__(self, call: Message) -> list[Out]:
-        return {"GetStatus": self._status, "ListBuffers": self._buffers, "Allocate": self._allocate}[call.member](call)
+        return {
+            "GetStatus": self._status,
+            "ListBuffers": self._buffers,
+            "Allocate": self._allocate,
+            "CanAllocate": self._explain,
+        }[call.member](call)
 
     def _status(self, call: Message) -> list[Out]:
         return [reply(call, "a{sv}", variant(self.status).value), pressure("critical"), pressure("none"), gone()]
@@ -46,6 +53,11 @@ class Machine:
     def _buffers(self, call: Message) -> list[Out]:
         rows = [{**variant(row).value, "time": Variant("t", int(row["time"] * 1e6))} for row in self.buffers]
         return [reply(call, "aa{sv}a{sv}", rows, {})]
+
+    def _explain(self, call: Message) -> list[Out]:
+        self.asked = {key: value.value for key, value in call.body[2].items()}
+        info = {"heap": "reserved", "size": call.body[1], "owner": "uid:7", "why": "no rule\x1b", "reason": "because"}
+        return [reply(call, "ba{sv}", self.allowed, variant(info).value)]
 
     def _allocate(self, call: Message) -> list[Out]:
         if self.refusal:

@@ -35,6 +35,12 @@ def test_options(name: str) -> None:
     assert {word for word in complete(name, "--") if word != "--"} == known
 
 
+def test_explain() -> None:
+    assert "root" in complete("config", "--explain", "ro")
+    assert complete("config", "--explain", "root", "my") == {"my_cma"}
+    assert complete("config", "c") == {"check"}
+
+
 def test_heaps_are_asked_for() -> None:
     assert complete("alloc", "my") == {"my_cma"}
     assert complete("buffers", "--heap", "") == {"system", "my_cma"}

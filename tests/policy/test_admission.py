@@ -9,7 +9,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from memd import errors
-from memd.model import Bounds, Heap, HeapKind, Level, Memory, Request, Rule, Usage
+from memd.model import AreaCap, Bounds, Heap, HeapKind, Level, Memory, Request, Rule, Usage
 from memd.policy.admission import decide, not_allowed
 
 M, G = 1 << 20, 1 << 30
@@ -52,6 +52,16 @@ def test_yes_names_the_tightest_cap() -> None:
          "rule camera: the owner may have 2 buffers, 1 buffer in use, 2 buffers asked for"),
         (replace(RULE, total_bytes=8 * M), BOUNDS, Usage(rule_bytes=8 * M), request(M), Level.NONE, "QuotaExceeded",
          "rule camera: all its owners together may have 8M, 8M in use, 1M asked for"),
+        (replace(RULE, max_bytes_in=(AreaCap("my_cma", M), AreaCap("system", 8 * M))), BOUNDS, Usage(area_bytes=6 * M),
+         request(3 * M), Level.NONE, "QuotaExceeded", "rule camera: the owner may have 8M of system, 6M in use, 3M asked for"),
+        (replace(RULE, max_bytes_in=(AreaCap("system", share=0.25),)), BOUNDS, Usage(area_bytes=511 * M), request(2 * M),
+         Level.NONE, "QuotaExceeded", "rule camera: the owner may have 512M of system, 511M in use, 2M asked for"),
+        (replace(RULE, max_bytes_in=(AreaCap("my_cma", share=0.5),)), BOUNDS, Usage(area_bytes=127 * M),
+         request(2 * M, heap=CMA), Level.NONE, "QuotaExceeded",
+         "rule camera: the owner may have 128M of my_cma, 127M in use, 2M asked for"),
+        (replace(RULE, total_bytes_in=(AreaCap("my_cma", M),)), BOUNDS, Usage(rule_area_bytes=M), request(M, heap=CMA),
+         Level.NONE, "QuotaExceeded",
+         "rule camera: all its owners together may have 1M of my_cma, 1M in use, 1M asked for"),
         (replace(RULE, total_buffers=3), BOUNDS, Usage(rule_buffers=3), request(M), Level.NONE, "QuotaExceeded",
          "rule camera: all its owners together may have 3 buffers, 3 buffers in use, 1 buffer asked for"),
         (RULE, BOUNDS, Usage(owner_buffers=50), request(M), Level.NONE, "QuotaExceeded",
@@ -111,6 +121,28 @@ def test_where_the_kernel_does_not_tell_of_the_region_it_decides_itself() -> Non
     ).allowed
 
 
+def test_a_share_of_a_region_whose_size_is_not_told_is_no_cap() -> None:
+    rule, untold = replace(RULE, max_bytes_in=(AreaCap("my_cma", share=0.5),)), replace(MEMORY, region_size=None)
+
+    verdict = decide(rule, BOUNDS, Usage(), request(M, heap=CMA), untold, Level.NONE)
+    assert verdict.error == "NotSupported"
+    assert verdict.reason == (
+        "rule camera: 50% of CMA area my_cma may be had, and this kernel does not tell its size; "
+        "an administrator can write a size, as in my_cma:64M"
+    )
+    assert decide(rule, BOUNDS, Usage(), request(M), untold, Level.NONE).allowed
+    by_size = replace(RULE, max_bytes_in=(AreaCap("my_cma", M),))
+    assert decide(by_size, BOUNDS, Usage(), request(M, heap=CMA), untold, Level.NONE).allowed
+
+
+def test_a_cap_is_of_the_area_whatever_the_heap_is_called() -> None:
+    twin = Heap("default_cma_region", HeapKind.CMA, aliases=("contiguous",), region="reserved")
+    memory = replace(MEMORY, region_size=None)
+    for word in ("default_cma_region", "contiguous", "reserved"):
+        rule = replace(RULE, max_bytes_in=(AreaCap(word, M),))
+        assert not decide(rule, BOUNDS, Usage(), request(2 * M, heap=twin), memory, Level.NONE).allowed, word
+
+
 def test_an_exempt_rule_is_lent_to_at_any_pressure() -> None:
     assert decide(replace(RULE, exempt=True), BOUNDS, Usage(), request(M), MEMORY, Level.CRITICAL).allowed
     assert decide(RULE, replace(BOUNDS, refuse_at=None), Usage(), request(M), MEMORY, Level.CRITICAL).allowed
@@ -144,12 +176,19 @@ def cases(draw: st.DrawFn) -> tuple[Rule, Bounds, Usage, Request, Memory, Level]
     def cap(need: int) -> int | None:
         return limit(need) if draw(st.booleans()) else None
 
+    def area(need: int) -> tuple[AreaCap, ...]:
+        """Of this heap, of the other, or of both, in any order."""
+        mine, other = AreaCap(asked.heap.name, limit(need) or 1), AreaCap("another", 1)
+        return draw(st.sampled_from([(), (mine,), (other, mine), (mine, other), (other,)]))
+
     rule = Rule(
         "one",
         max_bytes=cap(usage.share_bytes + size),
+        max_bytes_in=area(usage.area_bytes + size),
         max_buffers=cap(usage.share_buffers + count),
         max_buffer_size=cap(largest),
         total_bytes=cap(usage.rule_bytes + size),
+        total_bytes_in=area(usage.rule_area_bytes + size),
         total_buffers=cap(usage.rule_buffers + count),
         exempt=draw(st.booleans()),
     )
@@ -197,6 +236,10 @@ def test_a_yes_breaks_no_cap_and_no_floor(case: Case) -> None:
     assert rule.max_buffers is None or usage.share_buffers + count <= rule.max_buffers
     assert rule.total_bytes is None or usage.rule_bytes + size <= rule.total_bytes
     assert rule.total_buffers is None or usage.rule_buffers + count <= rule.total_buffers
+    mine = [cap.size or 0 for cap in rule.max_bytes_in if cap.heap == asked.heap.name]
+    everyones = [cap.size or 0 for cap in rule.total_bytes_in if cap.heap == asked.heap.name]
+    assert all(usage.area_bytes + size <= limit for limit in mine)
+    assert all(usage.rule_area_bytes + size <= limit for limit in everyones)
     assert rule.exempt or bounds.refuse_at is None or level < bounds.refuse_at
     usable = memory.available - (memory.cma_free or 0) if unmovable else memory.available + memory.swappable
     assert usable - size >= bounds.floor
@@ -231,3 +274,46 @@ def test_every_verdict_is_one_sentence(case: Case) -> None:
     assert "\n" not in verdict.reason
     assert verdict.allowed is not bool(verdict.error)
     assert bool(verdict.scope) is (verdict.error == "QuotaExceeded")
+
+
+SMALL = st.integers(1, 5)
+ASKED = st.tuples(st.sampled_from(["a", "b", "c"]), HEAPS, st.lists(SMALL, min_size=1, max_size=3))
+CAPPED = Rule(
+    "one",
+    max_bytes=12,
+    max_bytes_in=(AreaCap("system", 9), AreaCap("my_cma", share=0.5)),
+    max_buffers=5,
+    total_bytes=24,
+    total_bytes_in=(AreaCap("my_cma", 14),),
+    total_buffers=9,
+)
+TIGHT = Bounds(max_buffer_size=5, max_bytes=22, max_buffers=8, max_buffers_per_owner=4, floor=0)
+
+
+@given(st.lists(ASKED, max_size=20))
+def test_whatever_the_order_no_cap_is_ever_passed(asked: list[tuple[str, Heap, list[int]]]) -> None:
+    """Each request is judged by what was granted before it, in any order of owners, heaps and sizes."""
+    memory = Memory(total=1000, available=1000, region_size=16)
+    held: list[tuple[str, str, int]] = []
+
+    def has(owner: str = "", heap: str = "") -> list[int]:
+        return [size for one, where, size in held if owner in {"", one} and heap in {"", where}]
+
+    for owner, heap, sizes in asked:
+        everyone, own = has(), has(owner)
+        usage = Usage(
+            sum(everyone), len(everyone), sum(own), len(own), sum(own), len(own), sum(everyone), len(everyone),
+            sum(has(owner, heap.name)), sum(has(heap=heap.name)),
+        )  # fmt: skip
+        if decide(CAPPED, TIGHT, usage, Request(heap, tuple(sizes)), memory, Level.NONE).allowed:
+            held += [(owner, heap.name, size) for size in sizes]
+
+    event(f"{len(held)} buffers")
+    assert sum(has()) <= 22
+    assert len(held) <= 8
+    assert sum(has(heap="my_cma")) <= 14
+    for owner in "abc":
+        assert sum(has(owner)) <= 12
+        assert len(has(owner)) <= 4
+        assert sum(has(owner, "system")) <= 9
+        assert sum(has(owner, "my_cma")) <= 8

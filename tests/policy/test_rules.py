@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +26,8 @@ def rule(name: str, heaps: str = "system", **values: object) -> Rule:
 USER_RULE = rule("user", users=frozenset({CAMERA}))
 GROUP_RULE = rule("group", groups=frozenset({GROUP}))
 ALL_RULE = rule("all", everyone=True)
+UNIT_RULE = rule("unit", units=frozenset({"camera.service"}))
+SERVICE = replace(CALLER, owner="camera.service", unit="camera.service")
 
 
 @pytest.mark.parametrize(
@@ -86,10 +90,50 @@ def test_a_uid_without_groups_matches_no_group_rule() -> None:
     assert rules.deciding((GROUP_RULE, USER_RULE), stranger, SYSTEM) is None
 
 
+def test_the_unit_goes_before_the_user() -> None:
+    everything = (ALL_RULE, GROUP_RULE, rule("user", users=frozenset({CAMERA}), priority=9), UNIT_RULE)
+
+    assert rules.deciding(everything, SERVICE, SYSTEM) is UNIT_RULE
+    assert rules.deciding([UNIT_RULE], replace(ROOT, unit="camera.service"), SYSTEM) is UNIT_RULE
+
+
+@pytest.mark.parametrize("unit", [None, "camera", "other.service", "camera.service.service", "Camera.service"])
+def test_another_unit_matches_no_unit_rule(unit: str | None) -> None:
+    assert rules.deciding([UNIT_RULE], replace(CALLER, unit=unit), SYSTEM) is None
+
+
+def test_the_owner_is_no_unit() -> None:
+    """Where the bus tells no process, nothing that a caller can say makes a unit of it."""
+    assert rules.deciding([UNIT_RULE], replace(CALLER, owner="camera.service"), SYSTEM) is None
+
+
+@pytest.mark.parametrize(
+    ("given_rules", "caller", "sentence"),
+    [
+        ((USER_RULE,), CALLER, "rule user, which is for user 1000"),
+        ((ALL_RULE, UNIT_RULE, replace(GROUP_RULE, priority=3), USER_RULE), SERVICE,
+         ("rule unit, which is for unit camera.service, before rule user (for user 1000), "
+          "rule group (for group 44 with Priority=3), rule all (for everyone)")),
+        ((ALL_RULE,), ROOT, "rule all, which is for everyone"),
+        ((), ROOT, "root may use every heap, where no rule for root and heap system says otherwise"),
+        ((), CALLER, "no rule names heap system"),
+        ((UNIT_RULE, rule("cma", "contiguous", everyone=True)), CALLER,
+         "no rule: those that name heap system are for others (unit)"),
+        (tuple(rule(f"r{number}", everyone=True) for number in range(10)), CALLER,
+         "rule r0, which is for everyone, before " + ", ".join(f"rule r{number} (for everyone)" for number in range(1, 9)) + ", others"),
+        (tuple(rule(f"r{number}") for number in range(10)), CALLER,
+         "no rule: those that name heap system are for others (r0, r1, r2, r3, r4, r5, r6, r7, ...)"),
+    ],
+)  # fmt: skip
+def test_why(given_rules: tuple[Rule, ...], caller: Caller, sentence: str) -> None:
+    assert rules.why(given_rules, caller, SYSTEM) == sentence
+
+
 RULES = st.lists(
     st.builds(
         Rule,
         name=st.sampled_from("abcdef"),
+        units=st.frozensets(st.sampled_from(["camera.service", "other.service"])),
         users=st.frozensets(st.sampled_from([CAMERA, 1])),
         groups=st.frozensets(st.sampled_from([GROUP, EXTRA])),
         everyone=st.booleans(),
@@ -101,25 +145,28 @@ RULES = st.lists(
 )
 
 
-@given(RULES, st.randoms())
-def test_the_order_of_rules_says_nothing(given_rules: list[Rule], random: object) -> None:
+CALLERS = st.sampled_from([CALLER, SERVICE])
+
+
+@given(RULES, st.randoms(), CALLERS)
+def test_the_order_of_rules_says_nothing(given_rules: list[Rule], random: object, caller: Caller) -> None:
     shuffled = list(given_rules)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
 
-    assert rules.deciding(shuffled, CALLER, SYSTEM) == rules.deciding(given_rules, CALLER, SYSTEM)
+    assert rules.deciding(shuffled, caller, SYSTEM) == rules.deciding(given_rules, caller, SYSTEM)
 
 
-@given(RULES)
-def test_who_decides_matches_and_names_the_heap(given_rules: list[Rule]) -> None:
-    decided = rules.deciding(given_rules, CALLER, SYSTEM)
+@given(RULES, CALLERS)
+def test_who_decides_matches_and_names_the_heap(given_rules: list[Rule], caller: Caller) -> None:
+    decided = rules.deciding(given_rules, caller, SYSTEM)
 
     if decided:
         assert rules.covers(decided, SYSTEM)
-        assert rules.specificity(decided, CALLER)
+        assert rules.specificity(decided, caller)
         assert all(
-            rules.specificity(one, CALLER) <= rules.specificity(decided, CALLER)
+            rules.specificity(one, caller) <= rules.specificity(decided, caller)
             for one in given_rules
             if rules.covers(one, SYSTEM)
         )
     else:
-        assert not [one for one in given_rules if rules.covers(one, SYSTEM) and rules.specificity(one, CALLER)]
+        assert not [one for one in given_rules if rules.covers(one, SYSTEM) and rules.specificity(one, caller)]

@@ -33,7 +33,7 @@ from memd.errors import (
     QuotaExceeded,
 )
 from memd.kernel.root import Root
-from memd.model import Bounds, Caller, Config, Event, Grant, Heap, Level, PressureSettings, Rule
+from memd.model import AreaCap, Bounds, Caller, Config, Event, Grant, Heap, HeapKind, Level, PressureSettings, Rule
 from memd.names import MESSAGE_CMA_FAILED
 from memd.service import source
 from memd.service.broker import INLINE, Broker
@@ -425,6 +425,46 @@ async def test_a_slow_area_delays_no_other(slow: Slow, monkeypatch: pytest.Monke
     close([await simulated])
 
 
+async def test_a_busy_heap_is_told_after_the_deadline(slow: Slow) -> None:
+    """One that runs and one that waits; what the kernel gives too late goes back, and nothing stays charged."""
+    slow.configure(bounds=replace(BOUNDS, deadline=0.05))
+    outcomes = await asyncio.gather(slow.one(), slow.one(), return_exceptions=True)
+
+    words = "heap simulated: the kernel is busy, and gave no buffer within the 50ms of [Lending] Deadline; ask again"
+    assert [(type(one), str(one)) for one in outcomes] == [(Busy, words)] * 2
+    assert (
+        slow.broker._ledger.usage("uid:1000", "camera", ()).total_buffers == 1
+    )  # the one that is in the kernel's hands
+    slow.gate.set()
+    slow.configure()
+    close([await slow.one()])
+    assert slow.broker._ledger.usage("uid:1000", "camera", ()).total_buffers == 1
+    assert await slow.held() == []
+
+
+async def test_any_goes_on_from_a_busy_area(slow: Slow, put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+    put("dev/dma_heap/reserved", "")
+    slow.heaps.look()
+    slow.configure(bounds=replace(BOUNDS, deadline=0.05))
+    allocate = source.allocate
+
+    def busy(heap: Heap, sizes: Sequence[int]) -> list[int]:
+        if heap.kind is HeapKind.CMA:
+            slow.gate.wait()
+            raise OSError(errno.EBUSY, "too late for anybody to hear")
+        return [os.memfd_create("x") for _ in sizes]
+
+    monkeypatch.setattr(source, "allocate", busy)
+    with pytest.raises(Busy, match="heap reserved: CMA area reserved is busy"):
+        await slow.one(heap="contiguous")
+    grant = await slow.one(heap="any")
+    monkeypatch.setattr(source, "allocate", allocate)
+
+    assert grant.heap == "simulated"
+    assert slow.told[0].fields["MEMD_ERROR"] == Busy.bus_name
+    close([grant])
+
+
 async def test_large_requests_go_to_the_worker(desk: Desk) -> None:
     desk.level = Level.NONE
     close([await desk.one(size=INLINE)])
@@ -524,6 +564,42 @@ async def test_any_falls_to_the_next_heap_that_can(desk: Desk, put: Put) -> None
     close([grant])
 
 
+async def test_limits_of_areas_hold_for_requests_that_come_together(desk: Desk) -> None:
+    desk.configure(
+        replace(RULE, max_bytes_in=(AreaCap("simulated", 3 * PAGE),), total_bytes_in=(AreaCap("simulated", 4 * PAGE),))
+    )
+    asked = [desk.one(caller) for caller in (CAMERA, OTHER) for _ in range(4)]
+
+    outcomes = await asyncio.gather(*asked, return_exceptions=True)
+    granted = [outcome for outcome in outcomes if isinstance(outcome, Grant)]
+    refused = [str(outcome) for outcome in outcomes if isinstance(outcome, QuotaExceeded)]
+
+    assert (len(granted), len(refused)) == (4, 4)
+    assert "rule camera: the owner may have 12K of simulated, 12K in use, 4K asked for" in refused
+    assert "rule camera: all its owners together may have 16K of simulated, 16K in use, 4K asked for" in refused
+    close(granted)
+    close([await desk.one()])
+
+
+@pytest.mark.parametrize(("areas", "error"), [(["reserved"], None), (["reserved", "my_cma"], NotSupported)])
+async def test_a_share_of_a_region_on_a_kernel_that_tells_no_sizes(
+    desk: Desk, put: Put, areas: list[str], error: type[MemdError] | None
+) -> None:
+    """Of a single area the size is that of all CMA."""
+    for area in areas:
+        put(f"sys/kernel/mm/cma/{area}/alloc_pages_success", "0\n")
+    put("dev/dma_heap/reserved", "")
+    put("proc/meminfo", f"{MEMINFO}CmaTotal: 65536 kB\nCmaFree: 65536 kB\n")
+    desk.heaps.look()
+    desk.configure(replace(RULE, max_bytes_in=(AreaCap("contiguous", share=0.25),)))
+
+    verdict, info = await desk.broker.can_allocate(CAMERA, "contiguous", 12 * M)
+
+    assert info.get("error") == (error and error.bus_name)
+    assert verdict.allowed is (error is None)
+    assert error or info["limit"] == 16 * M
+
+
 async def test_any_tells_of_the_first_heap_that_the_caller_may_use(desk: Desk, put: Put) -> None:
     put("dev/dma_heap/reserved", "")
     desk.heaps.look()
@@ -564,6 +640,8 @@ async def test_asking_first_takes_nothing_and_tells_nobody(desk: Desk) -> None:
         "limit": 4 * PAGE,
         "use": 0,
         "reason": "allowed by rule camera; rule camera: the owner may have 16K, 0B in use",
+        "owner": "uid:1000",
+        "why": "rule camera, which is for user 1000",
     }
 
     verdict, info = await desk.broker.can_allocate(CAMERA, "any", 5 * PAGE)

@@ -12,7 +12,7 @@ import pytest
 
 from memd.errors import NoSuchHeap
 from memd.kernel.root import Root
-from memd.model import HeapKind
+from memd.model import CmaAreas, HeapKind
 from memd.service.heaps import Heaps
 
 Put = Callable[[str, str | bytes], None]
@@ -102,6 +102,20 @@ def test_words(root: Root, put: Put, word: str, found: list[str]) -> None:
     heaps = Heaps(root, False, {"system": ("camera", "udmabuf"), "reserved": ("camera",)}, ANY)
 
     assert [heap.name for heap in heaps.find(word)] == found
+
+
+def test_a_drivers_region_is_reached_by_its_own_name_only(root: Root, put: Put) -> None:
+    """Not by an alias, not by `any`, whoever wrote it there."""
+    for name in ("system", "adsp"):
+        put(f"dev/dma_heap/{name}", "")
+    heaps = Heaps(root, False, {"adsp": ("dsp",), "system": ("dsp",)}, ("adsp", "dsp"))
+    heaps._areas = CmaAreas(names=frozenset({"adsp"}), owners={"adsp": "soc/fastrpc"})
+    heaps.look()
+
+    assert [heap.device for heap in heaps.find("adsp")] == ["soc/fastrpc"]
+    assert [heap.name for heap in heaps.find("dsp")] == ["system"]
+    assert [heap.name for heap in heaps.find("any")] == ["system"]
+    assert heaps.find("adsp")[0].aliases == ()
 
 
 @pytest.mark.parametrize(

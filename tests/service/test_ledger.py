@@ -73,6 +73,16 @@ def test_caps_go_by_area(books: Ledger) -> None:
     assert books.usage("uid:1000", "camera", {"reserved"}).share_bytes == PAGE
 
 
+def test_the_area_of_a_request_is_counted_by_owner_and_by_rule(books: Ledger) -> None:
+    books.reserve("uid:1000", "camera", CMA, (PAGE,))
+    books.reserve("uid:1000", "other", CMA, (2 * PAGE,))
+    books.reserve("uid:2000", "camera", CMA, (4 * PAGE,))
+    books.reserve("uid:1000", "camera", SYSTEM, (8 * PAGE,))
+
+    usage = books.usage("uid:1000", "camera", (), CMA.area)
+    assert (usage.area_bytes, usage.rule_area_bytes) == (3 * PAGE, 5 * PAGE)
+
+
 @pytest.mark.parametrize("heap", [SYSTEM, SIMULATED], ids=lambda heap: heap.name)
 async def test_the_last_close_gives_back(books: Ledger, heap: Heap) -> None:
     fds, buffers = lend(books, heap, 3)

@@ -54,9 +54,10 @@ class Results:
         """The machine is off, by `end`. Turn what is missing into failures."""
         arrived = {result.test for result in self.done}
         missing = [test for test in self.collected if test not in arrived]
-        for test in missing:
-            when = " while it ran" if test == self.running else ""
-            self._add(Result(test, "failed", 0, f"no result: {end}{when}"))
+        self.done += [Result(test, "failed", 0) for test in missing]  # the summary names them
+        if missing:
+            where = f" while {self.running} ran" if self.running in missing else ""
+            say(f"FAILED {self.machine}: {len(missing)} tests sent no result: {end}{where}")
         if not self.collected:
             self._add(Result("(boot)", "failed", 0, f"no test was collected: {end}"))
         elif not missing and self.exit not in {0, 1}:

@@ -9,6 +9,8 @@ import people
 import pytest
 
 HERE = facts.read()
+# What the boot left is looked at before others stop and start things, and what all others left, at the end.
+ORDER = {"test_machine": 0, "test_memd_boot": 1, "test_memd_trouble": 3, "test_memd_update": 4}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,7 +43,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         else:
             wrong.append(item)
     config.hook.pytest_deselected(items=wrong)
-    items[:] = [item for item in items if item not in wrong]
+    items[:] = sorted((item for item in items if item not in wrong), key=lambda item: ORDER.get(item.path.stem, 2))
 
 
 @pytest.fixture

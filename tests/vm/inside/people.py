@@ -72,6 +72,19 @@ def ping() -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True)
 
 
+def level() -> str:
+    """The level of memory pressure, as memd judges it."""
+    return str(memctl("status")["pressure"]["level"])
+
+
+def calm() -> None:
+    """Wait until the stress of a test before is forgotten: memd lends little while it lasts."""
+    deadline = time.monotonic() + 60
+    while level() != "none":
+        assert time.monotonic() < deadline, f"pressure is still {level()}"
+        time.sleep(0.5)
+
+
 @contextlib.contextmanager
 def started(*command: object) -> Iterator[subprocess.Popen[bytes]]:
     """A command in the background, ended with the block; its output is a pipe."""

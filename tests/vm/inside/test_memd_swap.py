@@ -61,3 +61,4 @@ def test_swap_takes_what_does_not_fit() -> None:
     stress = ["systemd-run", "--quiet", "--wait", "-p", "MemoryMax=32M", "-p", "RuntimeMaxSec=40"]
     output(*stress, "python3", Path(__file__).with_name("thrash.py"), 64 << 20, 0)
     assert swapped_out() - before > 16 << 20
+    people.calm()
