@@ -22,7 +22,7 @@ from memd.bus.services import Services
 from memd.early import Finding, ZramOutcome
 from memd.errors import BadKernelFile, ConfigError
 from memd.ini import Ini
-from memd.kernel import meminfo
+from memd.kernel import fdstore, meminfo
 from memd.kernel.fdstore import FdStore, Stored
 from memd.kernel.root import Root
 from memd.model import Config, Event
@@ -50,6 +50,7 @@ FEATURES = (
     "PressureChanged",
     "CmaAllocationFailed",
 )
+NO_KCMP = "this kernel has no CONFIG_KCMP: systemd keeps one owner's buffers for memd, and those of others are forgotten if memd ends"
 ZRAM_EVENTS = {"active": names.MESSAGE_ZRAM_READY, "adopted": names.MESSAGE_ZRAM_READY, "off": names.MESSAGE_ZRAM_OFF}
 
 
@@ -95,6 +96,8 @@ class Daemon:
 
     def _keeper(self, stored: Sequence[Stored]) -> Keeper | None:
         store = FdStore(os.environ.get("NOTIFY_SOCKET"))
+        if store.there and not fdstore.tells_apart():
+            self._tell(Event(NO_KCMP, names.MESSAGE_MISSING, 5, {}))
         try:
             return Keeper(store, stored, self._tell) if store.there else None
         except OSError as error:

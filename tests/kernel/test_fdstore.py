@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import socket
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from memd.kernel import fdstore
 from memd.kernel.fdstore import FdStore, receive
 
 TREE = Path(__file__).parents[2]
@@ -41,6 +43,19 @@ def started(names: str, pid: str = "", count: str = "1") -> str:
 
 def test_good_what_is_passed_is_taken_once_and_inherited_by_nobody() -> None:
     assert started("books") == "[('books', 3, False)] []"
+
+
+def test_whether_fds_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fdstore.tells_apart() == (not lacks_kcmp())
+    monkeypatch.setattr(fdstore, "KCMP", dict.fromkeys(fdstore.KCMP, 9999))  # as on a kernel without it
+    assert not fdstore.tells_apart()
+    monkeypatch.setattr(fdstore, "KCMP", {})
+    assert fdstore.tells_apart()
+
+
+def lacks_kcmp() -> bool:
+    config = Path("/proc/config.gz")
+    return config.exists() and b"\nCONFIG_KCMP=y" not in gzip.decompress(config.read_bytes())
 
 
 def test_missing() -> None:
