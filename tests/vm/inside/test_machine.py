@@ -61,8 +61,9 @@ def test_a_region_of_the_device_tree_has_its_own_heap() -> None:
 @pytest.mark.needs("heap:system")
 def test_the_system_heap_leaves_cma_alone() -> None:
     before = meminfo("CmaFree")
-    with buffer("system", 4 * MiB):
-        assert meminfo("CmaFree") == before
+    with buffer("system", 16 * MiB):
+        # Others' movable pages come and go meanwhile; these 16M are not among them.
+        assert abs(meminfo("CmaFree") - before) < 4 * MiB
 
 
 @pytest.mark.needs("reserved-memory", "cma:my_cma")

@@ -10,7 +10,11 @@ from people import output
 
 
 def booted_with_memd() -> bool:
-    """Whether the package was there when this machine started; a board may have got it for these tests."""
+    """Whether the package was there when this machine started; a board may have got it for these tests.
+
+    The images of emulated machines have it, and their clocks may be off by more than a boot takes."""
+    if "systemd.wants=memd-test.service" in Path("/proc/cmdline").read_text():
+        return True
     boot = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime"))
     return Path("/var/lib/dpkg/info/memd.list").stat().st_mtime < int(boot.split()[1])
 
