@@ -13,7 +13,7 @@ import cache
 import qemu
 from machines import Machine
 from report import Results
-from say import say, say_block, tail
+from say import ENDING, say, say_block, tail
 
 CUTS = (4, 7, 10, 13, 16, 20, 25, 30)
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -43,7 +43,7 @@ class Trial:
         for seconds in CUTS:
             say(f"{self.title}: power for {seconds} s")
             with _booted(self, disk):
-                time.sleep(seconds)
+                ENDING.wait(seconds)
         return _run(self, disk)
 
 
@@ -94,6 +94,8 @@ def _follow(process: subprocess.Popen[bytes], port: Path, results: Results, dead
             return "off" if ended == 0 else f"qemu's exit status {ended}"
         if time.monotonic() > deadline:
             return "hung, killed"
+        if ENDING.is_set():
+            return "ended with the run"
         time.sleep(0.2)
 
 

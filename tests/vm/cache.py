@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,12 +25,38 @@ def digest(*inputs: str) -> str:
     return hashlib.sha256("\0".join(inputs).encode()).hexdigest()[:16]
 
 
+def sweep() -> None:
+    """Remove what runs that died have left: a temporary directory whose lock nobody holds."""
+    for path in [*root().glob(".tmp-*"), *root().glob("work-*")]:
+        with (_locks() / path.name.removeprefix(".tmp-")).open("w") as file, contextlib.suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    """A directory of this run alone, gone at its end."""
+    name = f"work-{os.getpid()}-{time.time_ns()}"
+    with lock(name):
+        path = root() / name
+        path.mkdir()
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+            (_locks() / name).unlink()
+
+
+def _locks() -> Path:
+    path = root() / "locks"
+    path.mkdir(exist_ok=True)
+    return path
+
+
 @contextlib.contextmanager
 def lock(name: str) -> Iterator[None]:
     """Hold NAME alone among all runs; the kernel lets go when a run dies."""
-    directory = root() / "locks"
-    directory.mkdir(exist_ok=True)
-    with (directory / name).open("w") as file:
+    with (_locks() / name).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -3,11 +3,9 @@
 import argparse
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -23,23 +21,30 @@ import ssh
 from boot import Trial
 from machines import BY_NAME, MACHINES, Machine
 from report import summary
-from say import StepFailed, say, say_block
+from say import ENDING, StepFailed, say, say_block
 
 CHECKOUT = Path(__file__).parents[2]
 
 
 def main() -> int:
     """Exit status: 0 all passed, 1 a test failed or sent no result, 2 the ground under the tests failed."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that machines and temporary files go with us
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
     arguments = _parser().parse_args()
-    work = Path(tempfile.mkdtemp(prefix="run-", dir=cache.root()))
-    try:
-        return int(arguments.do(arguments, work))
-    except (StepFailed, subprocess.CalledProcessError) as error:
-        say_block(f"{error}\n0 passed, 1 failed")
-        return 2
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    cache.sweep()
+    with cache.scratch() as work:
+        try:
+            return int(arguments.do(arguments, work))
+        except (StepFailed, subprocess.CalledProcessError) as error:
+            say_block(f"{error}\n0 passed, 1 failed")
+            return 2
+
+
+def _end(number: int, _: object) -> None:
+    """Machines and builds see ENDING within a second; then temporary files go, and we do."""
+    if not ENDING.is_set():
+        ENDING.set()
+        sys.exit(128 + number)
 
 
 def _parser() -> argparse.ArgumentParser:

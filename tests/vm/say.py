@@ -1,5 +1,7 @@
 """What the person at the terminal, or CI's log, sees of the work: one line a step, and the log's end when a step fails."""
 
+import contextlib
+import itertools
 import os
 import signal
 import subprocess
@@ -8,6 +10,7 @@ import time
 from pathlib import Path
 
 START = time.monotonic()
+ENDING = threading.Event()  # we were told to end: what takes long looks at it
 _writing = threading.Lock()
 
 
@@ -56,15 +59,16 @@ def step(
 
 
 def _watch(process: subprocess.Popen[bytes], title: str, log: Path) -> None:
-    start = time.monotonic()
-    while True:
-        try:
-            process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            lines = log.read_bytes().count(b"\n")
-            say(f"  {title}: {time.monotonic() - start:.0f} s, {lines} lines of log")
-        else:
+    for second in itertools.count(1):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=1)
             return
+        if ENDING.is_set():
+            msg = f"{title}: ended"
+            raise StepFailed(msg)
+        if second % 30 == 0:
+            lines = log.read_bytes().count(b"\n")
+            say(f"  {title}: {second} s, {lines} lines of log")
 
 
 def say_block(text: str) -> None:
