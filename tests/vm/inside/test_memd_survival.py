@@ -110,8 +110,10 @@ def test_what_is_hidden_in_an_area_stays_charged(held: list[Buffer]) -> None:
 
 @pytest.mark.needs("heap:reserved")
 def test_what_is_closed_is_back_at_once(held: list[Buffer]) -> None:
-    """However the kernel orders its work: who asks right after closing finds nothing charged."""
-    for size in (MiB, 6 * MiB, 4096, 8 * MiB):  # the smallest default area of the machines has 16M, and never all of it free
+    """However the kernel orders its work: who asks right after closing finds nothing charged.
+
+    The smallest default area of the machines has 16M, and never all of it free."""
+    for size in (MiB, 6 * MiB, 4096, 8 * MiB):
         lend(held, "contiguous", size)
         heap = held[0].heap
         held.pop().close()
