@@ -1,7 +1,7 @@
 # On a fresh Debian 12 or 13: `make demo` shows the main job, `make test` tests what needs no virtual machine, `make test-vm` the rest.
 PYTHON = .venv/bin/python
 
-.PHONY: demo test test-vm test-vm-long test-board vm-shell bench deb prepare clean
+.PHONY: demo test test-vm test-vm-long test-board vm-shell bench docs deb prepare clean
 
 demo: prepare
 	@$(PYTHON) packaging/demo
@@ -26,6 +26,10 @@ test-board:
 # Ratios, measured side by side in one run; needs root and a free zram device.
 bench: prepare
 	@$(PYTHON) tests/bench/swapstart.py
+
+# The pages that are made from the code's own tables.
+docs: prepare
+	@$(PYTHON) packaging/reference.py
 
 deb:
 	packaging/build-deb $(or $(OUT),packaging/out)

@@ -5,25 +5,11 @@ A typo never costs a device its swap: an unknown key is told and ignored, a wron
 
 from __future__ import annotations
 
+from memd import config_keys
+from memd.config_keys import Key, Section, boolean
 from memd.early import Finding, ZramSettings
 from memd.errors import MemdError
-from memd.ini import Ini, Value
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-SECTION = "Zram"
-
-
-def boolean(text: str) -> bool:
-    """systemd's words for yes and no."""
-    word = text.lower()
-    if word in {"yes", "true", "on", "1"}:
-        return True
-    if word in {"no", "false", "off", "0"}:
-        return False
-    raise MemdError(f"{text!r} is neither yes nor no")
+from memd.ini import Ini
 
 
 def _size(text: str) -> str:
@@ -50,36 +36,65 @@ def _priority(text: str) -> int:
     return int(text)
 
 
-KEYS: dict[str, tuple[str, Callable[[str], object]]] = {
-    "Enabled": ("enabled", boolean),
-    "Size": ("size", _size),
-    "Algorithms": ("algorithms", _algorithms),
-    "Priority": ("priority", _priority),
-    "Discard": ("discard", boolean),
-    "AllowInContainer": ("allow_in_container", boolean),
-}
+def _keys(_total: int) -> tuple[Key, ...]:
+    return (
+        Key(
+            name="Enabled",
+            field="enabled",
+            parse=boolean,
+            what="Whether memd sets up zram swap. With `no` what swap there is stays as it is.",
+            default="yes",
+        ),
+        Key(
+            name="Size",
+            field="size",
+            parse=_size,
+            what="The size of the device, before compression: arithmetic over `ram` (MemTotal less CmaTotal), sizes, shares of RAM such as"
+            " `50%`, numbers as factors, `+ - * / % ^` and parentheses, `min()`, `max()`, `floor()`, `ceil()`, `round()`, `abs()`."
+            " `0` means no zram. More than 8 times the RAM is an error.",
+            default="min(min(ram, 2G) + max(ram - 2G, 0) / 2, 8G)",
+        ),
+        Key(
+            name="Algorithms",
+            field="algorithms",
+            parse=_algorithms,
+            what="Compression algorithms in order of preference; the first that this kernel offers is taken, and if it offers none of them,"
+            " its own choice.",
+            default="zstd lz4 lzo-rle lzo",
+        ),
+        Key(
+            name="Priority",
+            field="priority",
+            parse=_priority,
+            what="Priority of the swap, 0 to 32767; `-1` lets the kernel pick one below all others.",
+            default="100",
+        ),
+        Key(
+            name="Discard",
+            field="discard",
+            parse=boolean,
+            what="Whether freed pages are given back to zram at once.",
+            default="yes",
+        ),
+        Key(
+            name="AllowInContainer",
+            field="allow_in_container",
+            parse=boolean,
+            what="Whether to set up swap, which is the whole machine's, from within a container too.",
+            default="no",
+        ),
+    )
+
+
+SECTION = Section(
+    name="Zram",
+    keys=_keys,
+    what="Read when swap is set up; a reload does not change swap that is on.",
+)
 
 
 def settings(ini: Ini) -> tuple[ZramSettings, list[Finding]]:
     """Always settings that work; what was wrong stands in the findings."""
-    values: dict[str, object] = {}
     findings: list[Finding] = []
-    for key, value in ini.sections.get(SECTION, {}).items():
-        if key not in KEYS:
-            findings.append(unknown_key(SECTION, key, value, tuple(KEYS)))
-            continue
-        field, parse = KEYS[key]
-        try:
-            values[field] = parse(value.text)
-        except MemdError as error:
-            findings.append(wrong_value(SECTION, key, value, error, "the default is taken"))
-    return ZramSettings(**values), findings  # type: ignore[arg-type]  # each parser gives its field's type
-
-
-def unknown_key(section: str, key: str, value: Value, known: tuple[str, ...]) -> Finding:
-    message = f"no such key; [{section}] knows {', '.join(known)}"
-    return Finding(file=value.file, line=value.line, section=section, key=key, message=message, severity="warning")
-
-
-def wrong_value(section: str, key: str, value: Value, error: Exception, instead: str) -> Finding:
-    return Finding(file=value.file, line=value.line, section=section, key=key, message=f"{error}; {instead}")
+    values = config_keys.read(ini, SECTION.name, SECTION, 0, findings)
+    return ZramSettings(**values), findings

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memd import config, config_zram, ini
+from memd import config, config_allow, config_zram, ini
 from memd.errors import ConfigError
 from memd.kernel.root import Root
 from memd.model import AreaCap, Config, Level
@@ -202,7 +202,7 @@ def test_a_machine_without_the_group_is_told(root: Root, put: Put, monkeypatch: 
     def absent(name: str) -> int:
         raise KeyError(name)
 
-    monkeypatch.setattr(config, "_gid", absent)
+    monkeypatch.setattr(config_allow, "_gid", absent)
     found = config.load(root, TOTAL)
 
     assert found.findings == ()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import memd
-from memd import config, config_zram
+from memd import config
+from memd.config_keys import Section
 from memd.kernel.root import Root
 
 TREE = Path(__file__).parent.parent
@@ -41,9 +44,24 @@ def test_changelog_knows_the_version() -> None:
 
 def test_the_shipped_configuration_names_each_key_of_the_plain_sections() -> None:
     shipped = (TREE / "systemd/memd.conf").read_text()
-    keys = [*config_zram.KEYS, *config._lending_keys(1 << 30), *config.PRESSURE_KEYS, *config.HEAPS_KEYS]
+    keys = [key.name for section in config.SECTIONS if not section.named for key in section.keys(1 << 30)]
 
     assert [key for key in keys if not re.search(rf"^#{key}=", shipped, re.MULTILINE)] == []
+
+
+def test_the_reference_is_what_the_table_of_keys_says() -> None:
+    done = subprocess.run(
+        [sys.executable, "packaging/reference.py", "--check"], cwd=TREE, capture_output=True, text=True
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("section", config.SECTIONS, ids=lambda section: section.title)
+def test_defaults_of_the_reference_are_values(section: Section) -> None:
+    for key in section.keys(1 << 30):
+        if key.default:
+            key.parse(key.default)
 
 
 def test_the_shipped_configuration_says_the_defaults(tmp_path: Path) -> None:

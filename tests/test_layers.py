@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "memd"
 LEAVES = {"names", "errors", "units", "early", "model", "__init__"}
-CONFIG = {"config", "config_zram", "ini"}
+CONFIG = {path.stem for path in PACKAGE.glob("config*.py")} | {"ini"}
 MAY_IMPORT = {
     **dict.fromkeys(LEAVES, LEAVES),
     **dict.fromkeys(CONFIG, LEAVES | CONFIG | {"kernel", "policy"}),

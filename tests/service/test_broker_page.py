@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from memd import errors, names
-from memd.config import _lending_keys, _rule_keys, default_bounds
+from memd import config_allow, config_lending, errors, names
+from memd.config_lending import default_bounds
 from memd.model import Bounds
 from memd.policy import arguments
 from memd.service import ledger, refusals
@@ -28,7 +28,9 @@ def test_every_error_that_allocate_gives_is_explained() -> None:
 
 
 def test_every_key_is_there() -> None:
-    assert [key for key in (*_lending_keys(G), *_rule_keys(G)) if f"`{key}=`" not in PAGE] == []
+    keys = (*config_lending.SECTION.keys(G), *config_allow.SECTION.keys(G))
+
+    assert [key.name for key in keys if f"`{key.name}=`" not in PAGE] == []
 
 
 def test_the_defaults_are_stated() -> None:

@@ -1,0 +1,97 @@
+"""The [Pressure] section: which stalls mean which level, and how long one lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from memd import config_keys, units
+from memd.config_keys import Key, Section
+from memd.early import Finding
+from memd.errors import MemdError
+from memd.ini import Ini
+from memd.model import Level, PressureSettings, Trigger
+from memd.policy.pressure import DEFAULT_RELIEF, DEFAULT_TRIGGERS
+
+
+def _trigger(level: Level) -> Callable[[str], Trigger]:
+    def parse(text: str) -> Trigger:
+        kind, stall, window = [*text.split(), "", "", ""][:3]
+        if kind not in {"some", "full"} or len(text.split()) != 3:
+            raise MemdError(f"{text!r} is no PSI trigger; write it like 'some 100ms 1s'")
+        trigger = Trigger(kind, units.parse_seconds(stall), units.parse_seconds(window), level)
+        if not 0 < trigger.stall <= trigger.window or not 0.5 <= trigger.window <= 10:
+            raise MemdError(
+                f"{text!r}: the kernel takes windows from 500ms to 10s, and a stall above 0 up to the window"
+            )
+        return trigger
+
+    return parse
+
+
+def _relief(text: str) -> float:
+    seconds = units.parse_seconds(text)
+    if not 0.5 < seconds <= 600:
+        raise MemdError(f"{text!r} is out of range; write a time from 1s to 10min, longer than any window")
+    return seconds
+
+
+def _keys(_total: int) -> tuple[Key, ...]:
+    return (
+        Key(
+            name="Low",
+            field="low",
+            parse=_trigger(Level.LOW),
+            what="The trigger of level low.",
+            default="some 100ms 1s",
+        ),
+        Key(
+            name="Medium",
+            field="medium",
+            parse=_trigger(Level.MEDIUM),
+            what="The trigger of level medium.",
+            default="some 250ms 1s",
+        ),
+        Key(
+            name="Critical",
+            field="critical",
+            parse=_trigger(Level.CRITICAL),
+            what="The trigger of level critical.",
+            default="full 100ms 1s",
+        ),
+        Key(
+            name="Relief",
+            field="relief",
+            parse=_relief,
+            what="Time without an event after which a level is given back; longer than any window, at most 10min. The default becomes twice"
+            " the longest window if that is more.",
+            default="4s",
+        ),
+    )
+
+
+SECTION = Section(
+    name="Pressure",
+    keys=_keys,
+    what="Each level has a trigger of the kernel (`/proc/pressure/memory`): `some` (at least one task waits) or `full` (nothing useful"
+    " runs), the time stalled, and the window that it is counted in, 500ms to 10s. A level goes up at once, and down step by step.",
+)
+
+
+def settings(source: Ini, findings: list[Finding]) -> PressureSettings:
+    values: dict[str, Any] = config_keys.read(source, SECTION.name, SECTION, 0, findings)
+    triggers = {trigger.level: trigger for trigger in DEFAULT_TRIGGERS}
+    triggers |= {Level[name.upper()]: values[name] for name in ("low", "medium", "critical") if name in values}
+    window = max(trigger.window for trigger in triggers.values())
+    relief = values.get("relief", max(DEFAULT_RELIEF, window * 2))
+    if relief <= window:
+        findings.append(_too_short(source, window))
+        relief = 2 * window
+    return PressureSettings(tuple(triggers[level] for level in sorted(triggers)), relief)
+
+
+def _too_short(source: Ini, window: float) -> Finding:
+    value = source.sections[SECTION.name]["Relief"]
+    longest = units.format_seconds(window)
+    error = MemdError(f"{value.text} is not longer than the longest window ({longest})")
+    return config_keys.wrong_value(SECTION.name, "Relief", value, error, f"{2 * window:g}s is taken")
