@@ -19,8 +19,9 @@ PAGE = """\
 # Configuration reference
 
 Made from memd's own table of keys (`make docs`); `man memd.conf` says the same. memd reads the first `memd.conf` of `/etc/memd`,
-`/run/memd` and `/usr/lib/memd`, then the drop-ins `memd.conf.d/*.conf` of the three, sorted by name; later lines override
-earlier ones key by key, and an empty value takes back what was said. Sizes have a unit (`512M`), times too (`100ms`). `memctl config check` reads it all as memd would.
+`/run/memd` and `/usr/lib/memd`, then the drop-ins `memd.conf.d/*.conf` of the three, sorted by name; later lines override earlier
+ones key by key, and an empty value takes back what was said. Sizes have a unit (`512M`), times too (`100ms`). `memctl config check`
+reads it all as memd would.
 
 """
 
