@@ -13,6 +13,14 @@ class Failed(MemdError):
     """The kernel or another party failed; the message has its words."""
 
 
+class BadDeviceTree(Failed):
+    """A file that was given as a device tree and is none, or one that makes no sense. `path`: the file; `what`: how it fails."""
+
+    def __init__(self, path: str, what: str) -> None:
+        super().__init__(f"{path} {what}")
+        self.path = path
+
+
 class NoSuchHeap(MemdError):
     bus_name = PREFIX + "NoSuchHeap"
 
