@@ -123,3 +123,19 @@ class Finding(Noun):
         where = f"{self.file}:{self.line}: " if self.line else f"{self.file}: "
         place = f"[{self.section}]" + (f" {self.key}=" if self.key else "")
         return f"{where}{place}: {self.message}" if self.section else f"{where}{self.message}"
+
+
+class BlockDevice(Noun):
+    """A block device that may become zram's backing device. `held`: somebody has it open for himself; `holders`: devices that stand on
+    it, on its disk or on its partitions; `children`: its partitions; `resume`: hibernation reads its image there; `signature`: blkid's
+    words, None where nobody can tell."""
+
+    path: str
+    name: str
+    size: int
+    held: bool = False
+    holders: tuple[str, ...] = ()
+    children: tuple[str, ...] = ()
+    resume: bool = False
+    read_only: bool = False
+    signature: dict[str, str] | None = None
