@@ -13,7 +13,7 @@ from memd.cli.render import safe
 from memd.units import format_size
 
 if TYPE_CHECKING:
-    from memd.client import Buffer
+    from memd.client import DmaBuf
 
 VARIABLE = "MEMD_FD"
 
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _become(arguments.words, buffer)
 
 
-def _told(arguments: argparse.Namespace, buffer: Buffer, fd: int | None) -> str:
+def _told(arguments: argparse.Namespace, buffer: DmaBuf, fd: int | None) -> str:
     if arguments.json:
         end = {"released": True} if fd is None else {"fd": fd}
         return common.to_json({"id": buffer.id, "heap": buffer.heap, "size": buffer.size, **end}, line=True)
@@ -60,7 +60,7 @@ def _told(arguments: argparse.Namespace, buffer: Buffer, fd: int | None) -> str:
     )
 
 
-def _become(words: list[str], buffer: Buffer) -> int:
+def _become(words: list[str], buffer: DmaBuf) -> int:
     """Becomes COMMAND, so that its exit status, signals and pid are the caller's to see. Returns only if that fails."""
     fd = buffer.fileno()
     os.set_inheritable(fd, True)  # noqa: FBT003 - takes no keyword

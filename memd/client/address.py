@@ -53,3 +53,9 @@ def _unescape(text: str) -> bytes:
         return first + b"".join(bytes.fromhex(piece[:2].decode()) + piece[2:] for piece in rest)
     except ValueError:
         raise InvalidArgs(f"{text!r} in an address: after % come two hexadecimal digits") from None
+
+
+def no_bus(where: str, trouble: OSError | None) -> Unreachable:
+    """Ready to raise, when nothing at this address let us connect."""
+    reason = trouble.strerror or str(trouble) if trouble else ""
+    return Unreachable(f"there is no bus at {where} ({reason}); is dbus.service running?")

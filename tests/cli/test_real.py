@@ -18,7 +18,7 @@ import pytest
 from memd import errors
 from memd.cli import exits
 from memd.cli.main import main
-from memd.client import Buffer, Memd, Unreachable, types
+from memd.client import DmaBuf, Memd, Unreachable, types
 from tests.bus.buses import BUSES, Bus, dbus_daemon
 
 CONFIG = "[Zram]\nEnabled=no\n[Lending]\nMaxBytes=64M\nRefuseAt=never\n"  # another test may stall the machine
@@ -174,12 +174,12 @@ def test_client_in_turn(client: Memd) -> None:
     assert client.reload() == {"message": "reloaded"}
 
 
-def _write_each(buffers: list[Buffer]) -> None:
+def _write_each(buffers: list[DmaBuf]) -> None:
     for buffer in buffers:
-        with buffer.mmap() as memory, buffer.sync(read=False):
+        with buffer.mmap() as memory, buffer.sync_write():
             memory[:8] = buffer.id.to_bytes(8, "little")
     for buffer in buffers:
-        with buffer.mmap(write=False) as memory, buffer.sync(write=False):
+        with buffer.mmap(write=False) as memory, buffer.sync_read():
             assert int.from_bytes(memory[:8], "little") == buffer.id
 
 

@@ -13,7 +13,7 @@ from dbus_next import Message, Variant
 
 from memd import errors
 from memd.client import Memd, Unreachable
-from memd.client.connection import MAX_MESSAGE, TimedOut
+from memd.client.framing import MAX_MESSAGE, TimedOut
 from tests.client.conftest import Out, Peer, error, gone, marshall, memfd, pressure, reply
 
 
@@ -75,7 +75,7 @@ def test_forgotten_buffer_warns(peer: Peer) -> None:
 
     with Memd(peer.address) as memd:
         buffer = memd.allocate("any", 1)
-        with pytest.warns(ResourceWarning, match="unclosed <Buffer 17"):
+        with pytest.warns(ResourceWarning, match="unclosed <DmaBuf 17"):
             del buffer
 
 

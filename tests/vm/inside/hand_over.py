@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 
-from memd.client import Buffer, Memd
+from memd.client import DmaBuf, Memd
 
 SIZE = 1 << 20
 TOKEN = os.urandom(64) * (SIZE // 64)
@@ -16,7 +16,7 @@ def lend() -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with Memd() as memd, memd.allocate("system", SIZE, name="handed") as buffer:
         assert buffer.heap == "system"
-        with buffer.mmap() as memory, buffer.sync():
+        with buffer.mmap() as memory, buffer.sync_write():
             assert memory[:] == bytes(SIZE)
             memory[:] = TOKEN
         socket.send_fds(ours, [TOKEN[:64]], [buffer.fileno()])
@@ -29,7 +29,7 @@ def receive(fd: int) -> None:
     """The second process: what came must be what was written."""
     with socket.socket(fileno=fd) as sock:
         token, fds, _, _ = socket.recv_fds(sock, 64, 1)
-    with Buffer(fds[0], 0, "system", SIZE) as buffer, buffer.mmap() as memory, buffer.sync(write=False):
+    with DmaBuf(fds[0], 0, "system", SIZE) as buffer, buffer.mmap() as memory, buffer.sync_read():
         assert memory[:] == token * (SIZE // 64)
     print("handed over")
 

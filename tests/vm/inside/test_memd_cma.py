@@ -6,7 +6,7 @@ import people
 import pytest
 from dmabuf import MiB, cma_free
 
-from memd.client import Buffer, Memd
+from memd.client import DmaBuf, Memd
 from memd.errors import NoMemory
 
 pytestmark = pytest.mark.needs("heap:reserved")
@@ -58,7 +58,7 @@ def test_what_was_held_is_free_again() -> None:
         assert list(memd.buffers()) == []
 
 
-def hold(heap: str, size: int) -> Buffer:
+def hold(heap: str, size: int) -> DmaBuf:
     """A buffer of root's."""
     with Memd() as memd:
         return memd.allocate(heap, size)

@@ -9,7 +9,7 @@ import pytest
 from dmabuf import MiB, cma_free, meminfo
 from people import memctl, output
 
-from memd.client import Buffer, Memd
+from memd.client import DmaBuf, Memd
 
 pytestmark = [pytest.mark.long, pytest.mark.needs("heap:reserved")]
 
@@ -35,7 +35,7 @@ def test_many_loans_leave_nothing_behind() -> None:
 @pytest.mark.timeout(600)
 def test_twenty_deaths_lose_neither_swap_nor_buffers() -> None:
     swaps, free = meminfo("SwapTotal"), cma_free("reserved")
-    held: list[Buffer] = []
+    held: list[DmaBuf] = []
     for _ in range(20):
         with Memd() as memd:
             held.append(memd.allocate("contiguous", MiB))

@@ -10,16 +10,16 @@ import pytest
 from dmabuf import MiB
 from people import journal, kill_memd, output
 
-from memd.client import Buffer, Memd
+from memd.client import DmaBuf, Memd
 
 pytestmark = [pytest.mark.needs("heap:system"), pytest.mark.timeout(180)]
 BOOKS = "fd437e82da824b8087b522279dc787f9"
 
 
 @pytest.fixture
-def held() -> Iterator[list[Buffer]]:
+def held() -> Iterator[list[DmaBuf]]:
     """Buffers that are closed at the end, and then known to be."""
-    buffers: list[Buffer] = []
+    buffers: list[DmaBuf] = []
     try:
         yield buffers
     finally:
@@ -28,7 +28,7 @@ def held() -> Iterator[list[Buffer]]:
     assert rows() == []
 
 
-def lend(held: list[Buffer], heap: str, *sizes: int) -> None:
+def lend(held: list[DmaBuf], heap: str, *sizes: int) -> None:
     with Memd() as memd:
         held.extend(memd.allocate(heap, size, name=f"{heap} {size}") for size in sizes)
 
@@ -55,7 +55,7 @@ def stop() -> None:
 
 
 @pytest.mark.parametrize("end", [kill_memd, restart, pytest.param(stop, marks=pytest.mark.needs("systemd-254"))])
-def test_the_ledger_is_whole_afterwards(held: list[Buffer], end: Callable[[], None]) -> None:
+def test_the_ledger_is_whole_afterwards(held: list[DmaBuf], end: Callable[[], None]) -> None:
     lend(held, "system", MiB, 2 * MiB, 3 * MiB)
     held.pop(1).close()
     before = rows()
@@ -72,7 +72,7 @@ def test_the_ledger_is_whole_afterwards(held: list[Buffer], end: Callable[[], No
 
 
 @pytest.mark.needs("heap:reserved")
-def test_kills_at_random_moments(held: list[Buffer]) -> None:
+def test_kills_at_random_moments(held: list[DmaBuf]) -> None:
     """Several lives: what is held is charged, in each of them, whichever lent it."""
     chance = random.Random(11)  # the same in each run
     for _ in range(3):
@@ -84,7 +84,7 @@ def test_kills_at_random_moments(held: list[Buffer]) -> None:
         assert {row["id"]: row["size"] for row in rows()} == {buffer.id: buffer.size for buffer in held}
 
 
-def test_what_is_kept_is_bounded(held: list[Buffer]) -> None:
+def test_what_is_kept_is_bounded(held: list[DmaBuf]) -> None:
     """The books and a set for each owner, however many buffers and lives."""
     lend(held, "system", *[4096] * 50)
     kill_memd()
@@ -93,7 +93,7 @@ def test_what_is_kept_is_bounded(held: list[Buffer]) -> None:
 
 
 @pytest.mark.needs("available_pages")
-def test_what_is_hidden_in_an_area_stays_charged(held: list[Buffer]) -> None:
+def test_what_is_hidden_in_an_area_stays_charged(held: list[DmaBuf]) -> None:
     """An O_PATH fd keeps the memory, and shows nowhere: `releasing`, until the area has its pages back."""
     lend(held, "contiguous", 8 * MiB, MiB)
     heap, size, number = held[0].heap, held[0].size, held[0].id
@@ -109,7 +109,7 @@ def test_what_is_hidden_in_an_area_stays_charged(held: list[Buffer]) -> None:
 
 
 @pytest.mark.needs("heap:reserved")
-def test_what_is_closed_is_back_at_once(held: list[Buffer]) -> None:
+def test_what_is_closed_is_back_at_once(held: list[DmaBuf]) -> None:
     """However the kernel orders its work: who asks right after closing finds nothing charged.
 
     The smallest default area of the machines has 16M, and never all of it free."""
@@ -120,7 +120,7 @@ def test_what_is_closed_is_back_at_once(held: list[Buffer]) -> None:
         assert lent(heap) == (0, 0)
 
 
-def test_a_large_request_is_made_by_a_child(held: list[Buffer]) -> None:
+def test_a_large_request_is_made_by_a_child(held: list[DmaBuf]) -> None:
     """In the sandbox of the unit; the child ends before its answer is given on, and the helper is left."""
     lend(held, "system", 64 * MiB)
     assert lent() == (64 * MiB, 1)

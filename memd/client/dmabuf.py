@@ -5,6 +5,7 @@ Facts:
 - Between CPU and device accesses to one mapping the CPU's must stand between SYNC START and SYNC END, or caches lie.
 - Neither READ nor WRITE in the flags is EINVAL. The call may fail with EAGAIN or EINTR and is then to be repeated.
 - A buffer of heap `simulated` is a memfd, no DMA-BUF: ENOTTY, and nothing to synchronise.
+- An access that only reads needs START READ, else caches are written back for nothing; one that writes needs WRITE.
 - The ioctl's number is asm-generic's; mips, powerpc and sparc number theirs differently.
 """
 
@@ -18,13 +19,15 @@ import os
 import struct
 import warnings
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 SYNC = 0x40086200  # _IOW('b', 0, __u64)
 READ, WRITE, END = 1, 2, 4
 
 
-class Buffer:
-    """An open buffer. Owns its fd until `close`, `detach` or the end of a `with`; memd keeps no fd, so the last close anywhere frees it.
+class DmaBuf:
+    """An open buffer, from either client. Owns its fd until `close`, `detach` or the end of a `with`; memd keeps no fd, so the last
+    close anywhere frees it.
 
     `id`: as in ListBuffers; `heap`: which heap served; `size`: bytes, rounded up to pages.
     """
@@ -35,7 +38,7 @@ class Buffer:
         self.heap = heap
         self.size = size
 
-    def __enter__(self) -> Buffer:
+    def __enter__(self) -> DmaBuf:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -47,10 +50,10 @@ class Buffer:
             self.close()
 
     def __repr__(self) -> str:
-        return f"<Buffer {self.id} heap={self.heap} size={self.size} fd={self._fd}>"
+        return f"<DmaBuf {self.id} heap={self.heap} size={self.size} fd={self._fd}>"
 
     def fileno(self) -> int:
-        """The fd, still owned by the Buffer. ValueError after close or detach."""
+        """The fd, still owned by the DmaBuf. ValueError after close or detach."""
         if self._fd < 0:
             raise ValueError(f"buffer {self.id} is closed")
         return self._fd
@@ -70,10 +73,21 @@ class Buffer:
         """The whole buffer, shared. Close it too: the memory stays lent as long as a mapping is left."""
         return mmap.mmap(self.fileno(), self.size, mmap.MAP_SHARED, mmap.PROT_READ | (mmap.PROT_WRITE if write else 0))
 
+    def sync_read(self) -> AbstractContextManager[None]:
+        """`with buffer.sync_read():` around the CPU's reading of a mapping."""
+        return self._sync(READ)
+
+    def sync_write(self) -> AbstractContextManager[None]:
+        """`with buffer.sync_write():` around the CPU's writing to a mapping."""
+        return self._sync(WRITE)
+
+    def sync(self) -> AbstractContextManager[None]:
+        """`with buffer.sync():` around both."""
+        return self._sync(READ | WRITE)
+
     @contextlib.contextmanager
-    def sync(self, *, read: bool = True, write: bool = True) -> Iterator[None]:
-        """`with buffer.sync():` around each access of the CPU to a mapping. Does nothing where the buffer is no DMA-BUF."""
-        flags = (READ if read else 0) | (WRITE if write else 0)
+    def _sync(self, flags: int) -> Iterator[None]:
+        """Does nothing where the buffer is no DMA-BUF. OSError as the kernel says it."""
         if self._ioctl(flags):
             try:
                 yield

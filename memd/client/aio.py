@@ -1,0 +1,100 @@
+"""The asyncio client: the same methods as the blocking one, awaited. Source: dbus/org.memd1.Manager.xml.
+
+Every method raises the class of memd.errors that the reply names (NotAllowed, QuotaExceeded, NoSuchHeap, ...), or Unreachable. A call
+that is cancelled leaves no fd: a buffer that comes all the same is closed, and memd has it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from memd.client import protocol
+from memd.client.aioconnection import Connection
+from memd.client.dmabuf import DmaBuf
+
+if TYPE_CHECKING:
+    from memd.client.types import BufferFacts, HeapFacts, PressureFacts, Status
+
+T = TypeVar("T")
+
+
+class AsyncMemd:
+    """A connection to memd, for one loop and any number of its tasks: `async with AsyncMemd() as memd:`, or `open` and `close`.
+
+    `address`: `system` (default), `session`, or an address; `timeout`: seconds for one answer.
+    """
+
+    def __init__(self, address: str | None = None, timeout: float = 25.0) -> None:
+        self._connection = Connection(address, timeout)
+
+    async def __aenter__(self) -> AsyncMemd:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    async def open(self) -> None:
+        """Connect. Unreachable where there is no bus."""
+        await self._connection.open()
+
+    def close(self) -> None:
+        """Buffers stay open: they are no part of the connection. Whoever waits for an answer gets Unreachable."""
+        self._connection.close()
+
+    async def status(self) -> Status:
+        """Everything in one round trip."""
+        return await self._ask(protocol.status())
+
+    async def heaps(self) -> list[HeapFacts]:
+        return (await self.status())["heaps"]
+
+    async def allocate(self, heap: str, size: int, name: str = "") -> DmaBuf:
+        """A fresh, zeroed buffer of at least `size` bytes. `heap`: a heap's name, `system`, `contiguous` or `any`; `name`: a label
+        for listings, printable ASCII. The caller owns the DmaBuf."""
+        return await self._ask(protocol.allocate(heap, size, name))
+
+    async def allocate_many(self, heap: str, sizes: Sequence[int], name: str = "") -> list[DmaBuf]:
+        """All or nothing, at most 16. The caller owns each DmaBuf."""
+        return await self._ask(protocol.allocate_many(heap, sizes, name))
+
+    async def can_allocate(
+        self, heap: str, size: int, *, uid: int | None = None, pid: int | None = None
+    ) -> tuple[bool, dict[str, Any]]:
+        """(allowed, why): the decision without the buffer. Root may ask for another `uid` or `pid`."""
+        return await self._ask(protocol.can_allocate(heap, size, uid, pid))
+
+    async def buffers(
+        self, *, heap: str | None = None, owner: str | None = None, older: float | None = None
+    ) -> AsyncIterator[BufferFacts]:
+        """Lent buffers by id, page for page; root sees all, others their own. `older`: lent longer ago than so many seconds."""
+        after: int | None = 0
+        while after is not None:
+            rows, after = await self._ask(protocol.buffers(after, heap, owner, older))
+            for row in rows:
+                yield row
+
+    async def write_off(self, number: int) -> dict[str, Any]:
+        """Administrators: charge the owner no longer for a buffer that others keep alive. Gives its owner, heap, size and state."""
+        return await self._ask(protocol.write_off(number))
+
+    async def reload(self) -> dict[str, Any]:
+        """Administrators: read the configuration anew; fails whole on a wrong value."""
+        return await self._ask(protocol.reload())
+
+    async def pressure(self) -> AsyncIterator[tuple[str, PressureFacts]]:
+        """(level, facts) now, and then at each change, relief included. Unreachable when memd goes."""
+        with self._connection.listen() as signals:
+            for rule in protocol.MATCHES:
+                await self._connection.match(rule)
+            owner = str((await self._connection.call(*protocol.OWNER))[0][0])
+            now = (await self.status())["pressure"]
+            yield now["level"], now
+            while True:
+                change = protocol.pressure_of(await signals.next(), owner)
+                if change:
+                    yield change
+
+    async def _ask(self, question: protocol.Question[T]) -> T:
+        return question.read(*await self._connection.call(question.target, question.signature, question.arguments))
