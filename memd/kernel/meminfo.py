@@ -24,11 +24,14 @@ FIELDS = {
 
 def parse(text: str, path: str = NAME) -> MemInfo:
     """Bytes. BadKernelFile if a line is no number or a required one (total, available, free) is missing."""
+    # Looked for by name: this is read before each decision, and most of its lines are of no concern.
     values: dict[str, int] = {}
-    for line in text.splitlines():
-        key, _, rest = line.partition(":")
-        if key in FIELDS:
-            values[FIELDS[key]] = _bytes(rest, line, path)
+    for key, name in FIELDS.items():
+        begin = 0 if text.startswith(key + ":") else text.find(f"\n{key}:") + 1
+        if begin or text.startswith(key + ":"):
+            end = text.find("\n", begin)
+            line = text[begin:] if end < 0 else text[begin:end]
+            values[name] = _bytes(line[len(key) + 1 :], line, path)
     if not {"total", "available", "free"} <= values.keys():
         raise BadKernelFile(path, text)
     return MemInfo(**values)

@@ -7,37 +7,27 @@ its region has, and by MemAvailable and what can still be swapped out.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from memd.model import AreaCap, Bounds, HeapKind, Level, Memory, Request, Rule, Usage, Verdict
+from memd.model import AreaCap, Bounds, Heap, HeapKind, Level, Memory, Request, Rule, Usage, Verdict
 from memd.policy.rules import capped
 from memd.units import format_size
 
 OWNER, ALL = "owner", "all"
 
 
-@dataclass(frozen=True, slots=True)
-class _Cap:
-    """A limit with the use that counts against it; `limit` None does not bind. `what`: as in "rule camera: the owner"; `of`: of what,
-    if not of all."""
+class Cap(NamedTuple):
+    """A limit that binds, and which number of a Usage counts against it. `what`: as in "rule camera: the owner"; `of`: of what, if not
+    of all; `bytes`: else buffers are counted."""
 
     what: str
     scope: str
-    limit: int | None
-    use: int
-    more: int
+    limit: int
+    field: str
     bytes: bool = True
     of: str = ""
-
-    @property
-    def broken(self) -> bool:
-        return self.limit is not None and self.use + self.more > self.limit
-
-    @property
-    def left(self) -> float:
-        """The fraction of the limit that the request would leave."""
-        return (self.limit - self.use - self.more) / self.limit if self.limit else 0.0
 
 
 def decide(rule: Rule, bounds: Bounds, usage: Usage, request: Request, memory: Memory, level: Level) -> Verdict:
@@ -102,40 +92,53 @@ def _untold(rule: Rule, request: Request, memory: Memory) -> Verdict | None:
     return refusal(rule.name, reason, "NotSupported")
 
 
+@functools.lru_cache(256)
+def caps(rule: Rule, bounds: Bounds, heap: Heap, whole: int) -> tuple[Cap, ...]:
+    """What binds a request for this heap, in the order of telling. `whole`: bytes that shares are of."""
+    own, everyone = f"rule {rule.name}: the owner", f"rule {rule.name}: all its owners together"
+    lending, one = "[Lending]: all owners together", "[Lending]: the owner"
+    rows = (
+        *_in_area(own, OWNER, "area_bytes", rule.max_bytes_in, heap, whole),
+        *_in_area(everyone, ALL, "rule_area_bytes", rule.total_bytes_in, heap, whole),
+        (own, OWNER, rule.max_bytes, "share_bytes"),
+        (own, OWNER, rule.max_buffers, "share_buffers", False),
+        (one, OWNER, bounds.max_buffers_per_owner, "owner_buffers", False),
+        (everyone, ALL, rule.total_bytes, "rule_bytes"),
+        (everyone, ALL, rule.total_buffers, "rule_buffers", False),
+        (lending, ALL, bounds.max_bytes, "total_bytes"),
+        (lending, ALL, bounds.max_buffers, "total_buffers", False),
+    )
+    return tuple(Cap(*row) for row in rows if row[2] is not None)
+
+
+def whole(heap: Heap, memory: Memory) -> int:
+    """Bytes that a share in a limit is of: of the CMA area, of RAM where the heap has none."""
+    return (memory.region_size if heap.kind is HeapKind.CMA else memory.total) or 0
+
+
 def _in_area(
-    what: str, scope: str, caps: Iterable[AreaCap], use: int, request: Request, memory: Memory
-) -> Iterator[_Cap]:
-    heap = request.heap
-    whole = memory.region_size if heap.kind is HeapKind.CMA else memory.total
+    what: str, scope: str, field: str, caps: Iterable[AreaCap], heap: Heap, whole: int
+) -> Iterator[tuple[Any, ...]]:
     for cap in caps:
         if capped(cap, heap):
-            limit = cap.size if cap.share is None else int(cap.share * (whole or 0))
-            yield _Cap(what, scope, limit, use, request.total, of=f" of {heap.name}")
+            limit = cap.size if cap.share is None else int(cap.share * whole)
+            yield (what, scope, limit, field, True, f" of {heap.name}")
 
 
-def _list(rule: Rule, bounds: Bounds, usage: Usage, request: Request, memory: Memory) -> tuple[_Cap, ...]:
-    size, count = request.total, len(request.sizes)
-    own, everyone = f"rule {rule.name}: the owner", f"rule {rule.name}: all its owners together"
-    return (
-        *_in_area(own, OWNER, rule.max_bytes_in, usage.area_bytes, request, memory),
-        *_in_area(everyone, ALL, rule.total_bytes_in, usage.rule_area_bytes, request, memory),
-        _Cap(own, OWNER, rule.max_bytes, usage.share_bytes, size),
-        _Cap(own, OWNER, rule.max_buffers, usage.share_buffers, count, bytes=False),
-        _Cap("[Lending]: the owner", OWNER, bounds.max_buffers_per_owner, usage.owner_buffers, count, bytes=False),
-        _Cap(everyone, ALL, rule.total_bytes, usage.rule_bytes, size),
-        _Cap(everyone, ALL, rule.total_buffers, usage.rule_buffers, count, bytes=False),
-        _Cap("[Lending]: all owners together", ALL, bounds.max_bytes, usage.total_bytes, size),
-        _Cap("[Lending]: all owners together", ALL, bounds.max_buffers, usage.total_buffers, count, bytes=False),
-    )
+def _left(cap: Cap, usage: Usage, request: Request) -> int:
+    """Of the limit, after the request; negative: broken."""
+    left: int = cap.limit - getattr(usage, cap.field) - (request.total if cap.bytes else len(request.sizes))
+    return left
 
 
 def _caps(rule: Rule, bounds: Bounds, usage: Usage, request: Request, memory: Memory) -> Verdict | None:
-    cap = next((cap for cap in _list(rule, bounds, usage, request, memory) if cap.broken), None)
-    if cap is None or cap.limit is None:
-        return None
-    say = _size_of if cap.bytes else _count_of
-    reason = f"{cap.what} may have {say(cap.limit)}{cap.of}, {say(cap.use)} in use, {say(cap.more)} asked for"
-    return refusal(rule.name, reason, "QuotaExceeded", cap.limit, cap.use, cap.scope)
+    for cap in caps(rule, bounds, request.heap, whole(request.heap, memory)):
+        if _left(cap, usage, request) < 0:
+            say, more = (_size_of, request.total) if cap.bytes else (_count_of, len(request.sizes))
+            use = getattr(usage, cap.field)
+            reason = f"{cap.what} may have {say(cap.limit)}{cap.of}, {say(use)} in use, {say(more)} asked for"
+            return refusal(rule.name, reason, "QuotaExceeded", cap.limit, use, cap.scope)
+    return None
 
 
 def _pressure(rule: Rule, bounds: Bounds, level: Level) -> Verdict | None:
@@ -167,14 +170,12 @@ def _floor(rule: Rule, bounds: Bounds, request: Request, memory: Memory) -> Verd
 
 
 def _yes(rule: Rule, bounds: Bounds, usage: Usage, request: Request, memory: Memory) -> Verdict:
-    caps = [cap for cap in _list(rule, bounds, usage, request, memory) if cap.limit is not None]
-    tightest = min(caps, key=lambda cap: cap.left)
-    say = _size_of if tightest.bytes else _count_of
-    limit = tightest.limit or 0
-    reason = (
-        f"allowed by rule {rule.name}; {tightest.what} may have {say(limit)}{tightest.of}, {say(tightest.use)} in use"
-    )
-    return Verdict(allowed=True, rule=rule.name, reason=reason, limit=limit, use=tightest.use)
+    """It tells the tightest cap: that of which the request leaves the smallest part."""
+    rows = caps(rule, bounds, request.heap, whole(request.heap, memory))
+    cap = min(rows, key=lambda cap: _left(cap, usage, request) / cap.limit if cap.limit else 0.0)
+    say, use = _size_of if cap.bytes else _count_of, getattr(usage, cap.field)
+    reason = f"allowed by rule {rule.name}; {cap.what} may have {say(cap.limit)}{cap.of}, {say(use)} in use"
+    return Verdict(allowed=True, rule=rule.name, reason=reason, limit=cap.limit, use=use)
 
 
 def _size_of(size: int) -> str:

@@ -89,7 +89,7 @@ class Broker:
         """The decision without the buffer: nothing is reserved, nobody is told."""
         refused = []
         for request in self._requests(heap, (size,), ""):
-            _, verdict = await self._judge(caller, request)
+            verdict, _ = await self._judge(caller, request)
             refused.append((request, verdict))
             if verdict.allowed:
                 break
@@ -157,30 +157,44 @@ class Broker:
         rule = ""
         try:
             await self._ledger.make_room(caller.owner)
-            decided, verdict = await self._judge(caller, request)
-            if decided is None or not verdict.allowed:
+            verdict, reservation = await self._judge(caller, request, reserve=True)
+            if reservation is None:
                 return verdict
-            rule = decided.name
-            reservation = self._ledger.reserve(caller.owner, rule, request.heap, request.sizes)
+            rule = verdict.rule
             return await self._fetch(caller, request, reservation)
         except (MemdError, OSError, BadKernelFile) as trouble:
             return _trouble(rule, trouble, request.heap)
 
-    async def _judge(self, caller: Caller, request: Request) -> tuple[Rule | None, Verdict]:
+    async def _judge(
+        self, caller: Caller, request: Request, *, reserve: bool = False
+    ) -> tuple[Verdict, Reservation | None]:
         """Nothing is awaited after the last decision. The books are brought up to date only where that could change it."""
         swappable, tried = 0, set()
         while True:
-            rule, verdict = self._decide(caller, request, swappable)
+            verdict, reservation = self._decide_once(caller, request, swappable, reserve=reserve)
             remedy = verdict.scope
             if verdict.error == "NoMemory" and request.heap.kind is HeapKind.CMA:
                 remedy = SWAP
             if not remedy or remedy in tried:
-                return rule, verdict
+                return verdict, reservation
             tried.add(remedy)
             if remedy == SWAP:
                 swappable = await facts.swappable(self._root)
             else:
                 await self._refresh([caller.owner] if remedy == admission.OWNER else None)
+
+    def _decide_once(
+        self, caller: Caller, request: Request, swappable: int, *, reserve: bool
+    ) -> tuple[Verdict, Reservation | None]:
+        """The lane's thread decides too: the books stay as they are until what was decided is in them."""
+        with self._ledger.lock:
+            rule, verdict = self._decide(caller, request, swappable)
+            if rule is None or not (reserve and verdict.allowed):
+                return verdict, None
+            try:
+                return verdict, self._ledger.reserve(caller.owner, rule.name, request.heap, request.sizes)
+            except (MemdError, OSError) as trouble:
+                return _trouble(rule.name, trouble, request.heap), None
 
     def _decide(self, caller: Caller, request: Request, swappable: int) -> tuple[Rule | None, Verdict]:
         rule = rules.deciding(self._config.rules, caller, request.heap)

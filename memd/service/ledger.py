@@ -3,14 +3,20 @@
 A grant that fits the books reads nothing. When it does not fit, or a listing wants the truth, the kernel is asked which buffers are
 left, and what is gone is given back. The books are bounded by the caps, the sets by MAX_OWNERS. Where systemd keeps fds for memd, a
 keeper has a copy of both that outlives memd.
+
+Two threads use the books: the loop, and the lane's. `lock` is held from a decision to its reservation, and around each change here; never
+over an await or over an allocation.
 """
 
 from __future__ import annotations
 
+import functools
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Concatenate, ParamSpec, TypeVar
 
 from memd.errors import Busy, NoSuchBuffer
 from memd.kernel.weakref import EpollSet, InotifySet, WeakSet
@@ -21,12 +27,17 @@ from memd.service.releasing import Releasing
 
 MAX_OWNERS = 256  # one epoll set each
 Key = tuple[str, ...]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class Use:
     bytes: int = 0
     buffers: int = 0
+
+
+NOTHING = Use()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +48,15 @@ class Reservation:
     rule: str
     heap: Heap
     sizes: tuple[int, ...]
+
+
+def _locked(method: Callable[Concatenate[Ledger, P], T]) -> Callable[Concatenate[Ledger, P], T]:
+    @functools.wraps(method)
+    def alone(self: Ledger, /, *arguments: P.args, **named: P.kwargs) -> T:
+        with self.lock:
+            return method(self, *arguments, **named)
+
+    return alone
 
 
 class Ledger:
@@ -50,6 +70,7 @@ class Ledger:
         released: Callable[[str], int | None] = lambda _area: None,
     ) -> None:
         """`released`: bytes that an area was given back since boot, None where the kernel does not count."""
+        self.lock = threading.RLock()
         self._clock, self._wall, self._keeper = clock, wall, keeper
         self._last_id = 0
         self._books: dict[int, Buffer] = {}
@@ -62,6 +83,7 @@ class Ledger:
 
     # What is charged
 
+    @_locked
     def usage(self, owner: str, rule: str, areas: Iterable[str], area: str = "") -> Usage:
         """Reservations included. `areas`: those of the heaps that the deciding rule names; `area`: that of the request's heap."""
         everyone, own, by_rule = self._use("all"), self._use("owner", owner), self._use("rule", rule)
@@ -79,10 +101,12 @@ class Ledger:
             rule_area_bytes=self._use("rule", rule, area).bytes,
         )
 
+    @_locked
     def pending(self, area: str | None = None) -> int:
         """Bytes that are promised and not yet taken from the kernel, of one area or of all."""
         return sum(sum(one.sizes) for one in self._open if area in {None, one.heap.area})
 
+    @_locked
     def lent(self) -> dict[str, tuple[int, int]]:
         """Heap name -> (bytes, buffers), of what is booked."""
         found: dict[str, tuple[int, int]] = {}
@@ -91,12 +115,14 @@ class Ledger:
             found[buffer.heap] = (size + buffer.size, count + 1)
         return found
 
-    def buffers(self) -> Iterable[Buffer]:
+    @_locked
+    def buffers(self) -> Sequence[Buffer]:
         """In the order of their ids."""
-        return self._books.values()
+        return list(self._books.values())
 
     # From request to buffer
 
+    @_locked
     def reserve(self, owner: str, rule: str, heap: Heap, sizes: tuple[int, ...]) -> Reservation:
         """Charge before the first await. Busy if there is no room for another owner, OSError if there is no fd for his set."""
         self._watched(owner, heap)
@@ -107,11 +133,13 @@ class Ledger:
         self._charge(owner, rule, heap.area, sum(sizes), len(sizes))
         return reservation
 
+    @_locked
     def give_back(self, reservation: Reservation) -> None:
         self._open.remove(reservation)
         heap = reservation.heap
         self._charge(reservation.owner, reservation.rule, heap.area, -sum(reservation.sizes), -len(reservation.sizes))
 
+    @_locked
     def book(self, reservation: Reservation, fds: Sequence[int], caller: Caller, label: str) -> list[Buffer]:
         """The reservation becomes buffers, weakly referenced. OSError (ENOSPC), MemdError: nothing is booked, and the reservation stays."""
         watched = self._watched(reservation.owner, reservation.heap)
@@ -125,6 +153,7 @@ class Ledger:
         watched.ids |= {buffer.id for buffer in buffers}
         return buffers
 
+    @_locked
     def had(self, reservation: Reservation) -> None:
         """The kernel gave what was asked for, whatever became of it."""
         self._releasing.got(reservation.heap.area, sum(reservation.sizes))
@@ -162,6 +191,7 @@ class Ledger:
             area=reservation.heap.area,
         )
 
+    @_locked
     def write_off(self, number: int) -> Buffer:
         """Charge its owner no longer; to all lending together it counts until it is gone. NoSuchBuffer if it is not alive by the books."""
         buffer = self._books.get(number)
@@ -182,7 +212,7 @@ class Ledger:
 
     async def refresh(self, owners: Iterable[str] | None = None) -> None:
         """Give back what is gone, of some owners or of all. OSError if the kernel can't be asked."""
-        areas = {buffer.area for buffer in self._books.values()} if owners is None else set()
+        areas = {buffer.area for buffer in self.buffers()} if owners is None else set()
         marks = {area: self._releasing.mark(area) for area in areas}
         await self._read(list(self._sets) if owners is None else [*owners, SHARED])
         for area, mark in marks.items():
@@ -195,8 +225,9 @@ class Ledger:
             await watched.refresh()
 
     async def read_area(self, area: str) -> None:
-        await self._read([buffer.owner for buffer in self._books.values() if buffer.area == area])
+        await self._read([buffer.owner for buffer in self.buffers() if buffer.area == area])
 
+    @_locked
     def alive(self, area: str) -> int:
         """Bytes lent from it whose files are there."""
         return sum(
@@ -205,6 +236,7 @@ class Ledger:
             if buffer.area == area and not self._releasing.has(buffer.id)
         )
 
+    @_locked
     def settled(self, back: Iterable[Buffer]) -> None:
         """What is back is out of the books; what was looked at and is not is `releasing`."""
         for buffer in back:
@@ -256,6 +288,7 @@ class Ledger:
             self._books[buffer.id] = buffer
             self._count(buffer, 1)
 
+    @_locked
     def _gone(self, ids: set[int]) -> None:
         """Nobody has a file of them any more."""
         for number in ids:
@@ -276,16 +309,23 @@ class Ledger:
             self._charge(buffer.owner, buffer.rule, buffer.area, times * buffer.size, times)
 
     def _charge(self, owner: str, rule: str, area: str, size: int, count: int) -> None:
-        keys: tuple[Key, ...] = (("all",), ("area", area), ("owner", owner), ("share", owner, area), ("rule", rule))
-        for key in (*keys, ("rule", rule, area)):
+        for key in _keys(owner, rule, area):
             self._add(key, size, count)
 
     def _add(self, key: Key, size: int, count: int) -> None:
-        use = self._uses.setdefault(key, Use())
+        use = self._uses.get(key)
+        if use is None:
+            use = self._uses[key] = Use()
         use.bytes += size
         use.buffers += count
         if not use.buffers:
             del self._uses[key]
 
     def _use(self, *key: str) -> Use:
-        return self._uses.get(key) or Use()
+        return self._uses.get(key) or NOTHING
+
+
+@functools.lru_cache(MAX_OWNERS)
+def _keys(owner: str, rule: str, area: str) -> tuple[Key, ...]:
+    """What a buffer counts against."""
+    return ("all",), ("area", area), ("owner", owner), ("share", owner, area), ("rule", rule), ("rule", rule, area)
