@@ -37,7 +37,7 @@ def command(
         parents=[everywhere],
         allow_abbrev=False,
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, parser=parser)
     return parser
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from memd import errors
 
 FINE, BAD_NEWS, USAGE, UNREACHABLE, REFUSED = 0, 1, 2, 3, 4
-CANNOT_RUN, NOT_FOUND = 126, 127  # as env(1) and the shell say it of a COMMAND
+RUN_FAILED, CANNOT_RUN, NOT_FOUND = 125, 126, 127  # as env(1) and the shell say it of a COMMAND
 INTERRUPTED, PIPE_CLOSED = 130, 141  # 128 + SIGINT, 128 + SIGPIPE
 
 

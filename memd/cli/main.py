@@ -8,10 +8,11 @@ import sys
 from typing import NoReturn
 
 from memd import __version__
-from memd.cli import alloc, buffers, config, exits, heaps, pressure, render, status, zram
+from memd.cli import alloc, buffers, config, exits, heaps, pressure, render, run, status, zram
 from memd.errors import MemdError
 
-COMMANDS = (status, heaps, buffers, alloc, zram, pressure, config)
+COMMANDS = (status, heaps, buffers, alloc, run, zram, pressure, config)
+RUNNING = ("alloc", "run")  # what follows -- is theirs
 EPILOG = """\
 Example: memctl status
          memctl alloc system 16M --name camera -- ./camera-service
@@ -23,8 +24,10 @@ Exit status: 0 fine, 1 the answer is bad news, 2 usage, 3 memd not reachable, 4 
 class Parser(argparse.ArgumentParser):
     """Errors in one line: what is wrong, and where help is."""
 
+    usage_status = exits.USAGE
+
     def error(self, message: str) -> NoReturn:
-        self.exit(exits.USAGE, f"{self.prog}: {render.safe(message)}; see {self.prog} --help\n")
+        self.exit(self.usage_status, f"{self.prog}: {render.safe(message)}; see {self.prog} --help\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -88,10 +91,10 @@ def _run(argv: list[str]) -> int:
         parser = build_parser()
         arguments, extra = parser.parse_known_args(words, argparse.Namespace(bus=None, json=False))
         if extra:
-            hint = ", a command to run stands after --" if arguments.command == "alloc" and not dashes else ""
-            parser.error(f"unrecognized arguments: {' '.join(extra)}{hint}")
-        if dashes and arguments.command != "alloc":
-            parser.error(f"{arguments.command} runs no command: leave -- away")
+            hint = ", a command to run stands after --" if arguments.command in RUNNING and not dashes else ""
+            arguments.parser.error(f"unrecognized arguments: {' '.join(extra)}{hint}")
+        if dashes and arguments.command not in RUNNING:
+            arguments.parser.error(f"{arguments.command} runs no command: leave -- away")
         arguments.words = rest if dashes else None
     except SystemExit as end:  # argparse has said why
         return int(end.code or 0)
@@ -103,7 +106,7 @@ def _run(argv: list[str]) -> int:
 
 
 def _split(argv: list[str]) -> tuple[list[str], bool, list[str]]:
-    """At the first `--`: what follows is the COMMAND of alloc, and none of argparse's business."""
+    """At the first `--`: what follows is the COMMAND of alloc or run, and none of argparse's business."""
     if "--" not in argv:
         return argv, False, []
     at = argv.index("--")

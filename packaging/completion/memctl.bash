@@ -18,7 +18,7 @@ _memctl() {
                 bus=(--bus "${COMP_WORDS[index + 1]}")
                 ((index++))
                 ;;
-            --heap | --owner | --older | --name) ((index++)) ;;
+            --heap | --owner | --older | --name | --heap-map) ((index++)) ;;
             -*) ;;
             *) if [[ -z $command ]]; then command=${COMP_WORDS[index]}; else words+=("${COMP_WORDS[index]}"); fi ;;
         esac
@@ -26,17 +26,18 @@ _memctl() {
     case $previous in
         --bus) mapfile -t COMPREPLY < <(compgen -W 'system session' -- "$current"); return ;;
         --heap) mapfile -t COMPREPLY < <(compgen -W "$(_memctl_heaps "${bus[@]}")" -- "$current"); return ;;
-        --owner | --older | --name) return ;;
+        --owner | --older | --name | --heap-map) return ;;
     esac
     local options='--bus --json --help'
     case $command in
-        '') options="status heaps buffers alloc zram pressure config $options --version" ;;
+        '') options="status heaps buffers alloc run zram pressure config $options --version" ;;
         buffers) options="--heap --owner --older $options" ;;
         alloc)
             options="--name $options"
             if ((${#words[@]} == 0)); then options="system contiguous any $(_memctl_heaps "${bus[@]}") $options"; fi
             if ((${#words[@]} == 2)); then options="-- $options"; fi
             ;;
+        run) options="--heap-map --verbose -- $options" ;;
         pressure) options="--follow $options" ;;
         config)
             if [[ " ${COMP_WORDS[*]:0:COMP_CWORD} " == *' --explain '* ]]; then

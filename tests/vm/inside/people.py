@@ -72,6 +72,14 @@ def ping() -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True)
 
 
+def eventually(true: Callable[[], bool], seconds: float = 20) -> bool:
+    """Whether something becomes true, soon."""
+    deadline = time.monotonic() + seconds
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return true()
+
+
 def level() -> str:
     """The level of memory pressure, as memd judges it."""
     return str(memctl("status")["pressure"]["level"])
