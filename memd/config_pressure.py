@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,9 @@ from memd.errors import MemdError
 from memd.ini import Ini
 from memd.model import Level, PressureSettings, Trigger
 from memd.policy.pressure import DEFAULT_RELIEF, DEFAULT_TRIGGERS
+
+UNIT_KINDS = ("service", "target", "timer", "path", "socket", "mount", "slice", "swap")
+UNIT_CHARACTERS = frozenset(string.ascii_letters + string.digits + ":-_.\\@")
 
 
 def _trigger(level: Level) -> Callable[[str], Trigger]:
@@ -67,6 +71,36 @@ def _keys(_total: int) -> tuple[Key, ...]:
             " the longest window if that is more.",
             default="4s",
         ),
+        Key(
+            name="LowMemoryMonitor",
+            field="low_memory_monitor",
+            parse=config_keys.boolean,
+            what="Whether memd is `org.freedesktop.LowMemoryMonitor` on the bus too, so that programs with GLib's GMemoryMonitor hear it."
+            " If another program has that name, memd says so and runs without it.",
+            default="yes",
+        ),
+        _unit_key(Level.LOW, "when pressure reaches low, or passes it on its way up"),
+        _unit_key(Level.MEDIUM, "when pressure reaches medium, or passes it on its way up"),
+        _unit_key(Level.CRITICAL, "when pressure reaches critical"),
+        _unit_key(Level.NONE, "when pressure is over"),
+    )
+
+
+def _unit(text: str) -> str:
+    """A whole name that systemd would take: it gets what stands here, and nothing more."""
+    name, dot, kind = text.rpartition(".")
+    good = name.strip("@") and dot and kind in UNIT_KINDS and len(text) <= 255 and set(text) <= UNIT_CHARACTERS
+    if not good:
+        raise MemdError(f"{text[:60]!r} is no unit to start; write its whole name, as in drop-caches.service")
+    return text
+
+
+def _unit_key(level: Level, when: str) -> Key:
+    return Key(
+        name=f"{str(level).capitalize()}Unit",
+        field=f"{level}_unit",
+        parse=_unit,
+        what=f"The unit that systemd starts {when}. None is started by default.",
     )
 
 
@@ -87,7 +121,12 @@ def settings(source: Ini, findings: list[Finding]) -> PressureSettings:
     if relief <= window:
         findings.append(_too_short(source, window))
         relief = 2 * window
-    return PressureSettings(tuple(triggers[level] for level in sorted(triggers)), relief)
+    return PressureSettings(
+        triggers=tuple(triggers[level] for level in sorted(triggers)),
+        relief=relief,
+        low_memory_monitor=values.get("low_memory_monitor", True),
+        units={level: values[f"{level}_unit"] for level in Level if f"{level}_unit" in values},
+    )
 
 
 def _too_short(source: Ini, window: float) -> Finding:

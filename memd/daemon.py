@@ -26,11 +26,16 @@ from memd.kernel import fdstore, meminfo
 from memd.kernel.fdstore import FdStore, Stored
 from memd.kernel.root import Root
 from memd.model import Config, Event
+from memd.service import pressuresockets
 from memd.service.broker import Broker
 from memd.service.heaps import Heaps
+from memd.service.hooks import Hooks
 from memd.service.journal import Journal
 from memd.service.keeper import Keeper
+from memd.service.lowmemory import LowMemory
 from memd.service.owners import Owners
+from memd.service.pressurefds import PressureFds
+from memd.service.pressuresockets import PressureSockets
 from memd.service.status import Status
 from memd.service.watch import Watch
 from systemd import daemon as systemd_daemon
@@ -49,6 +54,7 @@ FEATURES = (
     "Reload",
     "PressureChanged",
     "CmaAllocationFailed",
+    "OpenPressureFd",
 )
 NO_KCMP = "this kernel has no CONFIG_KCMP: systemd keeps one owner's buffers for memd, and those of others are forgotten if memd ends"
 ZRAM_EVENTS = {"active": names.MESSAGE_ZRAM_READY, "adopted": names.MESSAGE_ZRAM_READY, "off": names.MESSAGE_ZRAM_OFF}
@@ -77,7 +83,18 @@ class Daemon:
         self._tell: Callable[[Event], None] = Journal(root)
         self._server = Server(library.load("dbus_fast" if options.fast else "dbus_next"))
         self._heaps = Heaps(root, options.simulate, settings.aliases, settings.any_heaps)
+        self._pressure = settings.pressure
         self._watch = Watch(root, settings.pressure, self._tell, self._server.pressure_changed)
+        self._pressure_fds = PressureFds()
+        self._pressure_sockets = PressureSockets(pressuresockets.directory(os.environ.get("RUNTIME_DIRECTORY")))
+        self._hooks = Hooks(self._server.start_unit, self._tell)
+        self._hooks.units = settings.pressure.units
+        self._watch.listeners += [
+            self._pressure_fds,
+            self._pressure_sockets,
+            LowMemory(self._server.low_memory),
+            self._hooks,
+        ]
         self._broker = Broker(
             root,
             settings,
@@ -131,8 +148,17 @@ class Daemon:
         stack.callback(self._heaps.stop)
         await self._watch.start()
         stack.push_async_callback(self._watch.stop)
+        for listener in (self._pressure_fds, self._pressure_sockets):
+            stack.callback(listener.close)
         await self._server.start(self._options.bus, self._services())
         stack.push_async_callback(self._server.stop)
+        stack.push_async_callback(self._hooks.stop)
+        self._status.unheard = await self._unheard()
+
+    async def _unheard(self) -> tuple[str, ...]:
+        """Who won't hear of pressure though the configuration wants it: a line each."""
+        reasons = (self._pressure_sockets.start(), await self._server.warn(self._pressure.low_memory_monitor))
+        return tuple(filter(None, reasons))
 
     def _services(self) -> Services:
         return Services(
@@ -140,6 +166,7 @@ class Daemon:
             broker=self._broker,
             heaps=self._heaps,
             watch=self._watch,
+            pressure_fds=self._pressure_fds,
             status=self._status,
             reload=self.reload,
             version=__version__,
@@ -163,7 +190,9 @@ class Daemon:
         )
         self._heaps.configure(settings.aliases, settings.any_heaps)
         self._broker.configure(settings)
+        self._pressure, self._hooks.units = settings.pressure, settings.pressure.units
         await self._watch.configure(settings.pressure)
+        self._status.unheard = await self._unheard()
         self._status.findings, self._status.lacking = (), config.lacking(settings)
         later = settings.zram != self._zram
         return {"message": "reloaded; [Zram] takes effect when memd-swap.service starts next" if later else "reloaded"}

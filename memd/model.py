@@ -255,10 +255,13 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True)
 class PressureSettings:
-    """[Pressure]. `relief`: seconds without an event after which one level is given back; longer than any window."""
+    """[Pressure]. `relief`: seconds without an event after which one level is given back; longer than any window. `low_memory_monitor`:
+    whether memd is org.freedesktop.LowMemoryMonitor too. `units`: what systemd starts when a level is reached."""
 
     triggers: tuple[Trigger, ...]
     relief: float
+    low_memory_monitor: bool = True
+    units: dict[Level, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from memd import daemon, names
-from memd.bus import cma, contract, dispatch, heap, manager, zram
+from memd.bus import cma, contract, dispatch, heap, lowmemory, manager, zram
 from memd.bus.contract import Method
 from memd.bus.objects import Object
 from memd.bus.services import Services
@@ -30,7 +30,7 @@ def manager_object() -> Object:
     class Watch:
         level = "none"
 
-    services = Services(None, None, None, Watch(), None, None, "0", ())  # type: ignore[arg-type]
+    services = Services(None, None, None, Watch(), None, None, None, "0", ())  # type: ignore[arg-type]
     return manager.Manager(services, None).object()  # type: ignore[arg-type]
 
 
@@ -84,8 +84,8 @@ def test_what_is_published_is_what_is_answered() -> None:
 def test_bus_policy_speaks_of_the_name() -> None:
     policy = (REPOSITORY / "dbus" / f"{names.BUS_NAME}.conf").read_text()
 
-    assert re.findall(r'own="([^"]*)"', policy) == [names.BUS_NAME]
-    assert set(re.findall(r'send_destination="([^"]*)"', policy)) == {names.BUS_NAME}
+    assert re.findall(r'own="([^"]*)"', policy) == [names.BUS_NAME, lowmemory.NAME]
+    assert set(re.findall(r'send_destination="([^"]*)"', policy)) == {names.BUS_NAME, lowmemory.NAME}
     assert "max_outgoing_unix_fds" not in policy
 
 

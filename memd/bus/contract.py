@@ -92,5 +92,5 @@ def _args(arguments: Iterable[Any]) -> tuple[tuple[str, str], ...]:
 @functools.cache
 def read() -> Contract:
     """The contract as published, with D-Bus' own interfaces."""
-    texts = [path.read_text("utf-8") for path in sorted(DIRECTORY.glob("org.memd1.*.xml"))]
+    texts = [path.read_text("utf-8") for path in sorted(DIRECTORY.glob("org.*.xml"))]
     return Contract(load(), [STANDARD_XML, *texts])

@@ -10,12 +10,13 @@ from memd.bus.objects import Answer, Handler, Object
 from memd.bus.services import Services
 from memd.bus.variants import Options, Uint32, options
 from memd.errors import AccessDenied, InvalidArgs, NotSupported
-from memd.model import Buffer, Caller, Grant
+from memd.model import Buffer, Caller, Grant, Level
 from memd.names import MANAGER
 
 MAX_HEAP_NAME = 255
 LIST_OPTIONS = {"after": "t", "limit": "t", "heap": "s", "older": "t", "owner": "s"}
 MICROSECONDS = 1_000_000
+PRESSURE_LEVELS = {str(level): level for level in (Level.LOW, Level.MEDIUM, Level.CRITICAL)}
 
 
 def heap_word(text: str) -> str:
@@ -45,7 +46,7 @@ class Manager:
             "OpenLane": _not_yet("OpenLane", "call Allocate"),
             "ListBuffers": self.list_buffers,
             "GetStatus": self.get_status,
-            "OpenPressureFd": _not_yet("OpenPressureFd", "listen to PressureChanged"),
+            "OpenPressureFd": self.open_pressure_fd,
             "WriteOff": self.write_off,
             "Reload": self.reload,
         }
@@ -102,6 +103,15 @@ class Manager:
         options(given, {})
         await self._administrator(sender, "Reload")
         return Answer((await self._services.reload(),))
+
+    async def open_pressure_fd(self, sender: str, level: str, given: Options) -> Answer:
+        options(given, {})
+        wanted = PRESSURE_LEVELS.get(level)
+        if wanted is None:
+            raise InvalidArgs(f"{level[:32]!a} is no level to wait for; say {', '.join(PRESSURE_LEVELS)}")
+        caller = await self._caller(sender)
+        fd = self._services.pressure_fds.open(caller.owner, wanted)
+        return Answer((0, {"level": str(self._services.watch.level)}), [fd])
 
     async def write_off(self, sender: str, number: int, given: Options) -> Answer:
         options(given, {})

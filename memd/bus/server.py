@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Mapping
 from typing import Any
 
-from memd.bus import contract, variants
+from memd.bus import contract, lowmemory, naming, systemd, variants
 from memd.bus.connection import BUS, BUS_PATH, CallFailed, Connection
 from memd.bus.credentials import Credentials
 from memd.bus.dispatch import Dispatcher
@@ -25,8 +24,6 @@ from memd.names import BUS_NAME, MANAGER, ROOT_PATH
 
 # One rule for all clients: a rule for each would meet the bus' cap. Added before anybody can call.
 GONE = f"type='signal',sender='{BUS}',path='{BUS_PATH}',interface='{BUS}',member='NameOwnerChanged',arg2=''"  # arg2: the new owner
-DO_NOT_QUEUE = 4
-PRIMARY_OWNER = 1
 GRACE = 1.0
 
 log = logging.getLogger(__name__)
@@ -48,6 +45,7 @@ class Server:
         self._shown: dict[str, str] = {}
         self._refreshing: asyncio.Task[None] | None = None
         self._stale = False
+        self._warns = False
 
     async def start(self, address: str, services: Services) -> None:
         """Return when the name is owned. ConnectionError (the bus, or its policy), NameTaken."""
@@ -103,6 +101,29 @@ class Server:
         told = variants.dictionary(self._library, facts)
         self._signal(ROOT_PATH, MANAGER, "CmaAllocationFailed", "sta{sv}", [printable(region), pages, told])
 
+    def low_memory(self, level: int) -> None:
+        """LowMemoryWarning, while memd has that name."""
+        if self._warns:
+            self._signal(lowmemory.PATH, lowmemory.NAME, lowmemory.SIGNAL, "y", [level])
+
+    async def warn(self, wanted: bool) -> str:  # noqa: FBT001 (a setting, on or off)
+        """Have the name of low-memory-monitor from now on, or not. Why memd has it not though it is wanted; "" where all is well."""
+        assert self._connection, "start() comes first"
+        if not wanted:
+            if self._warns:
+                self._warns = False
+                await lowmemory.give_back(self._connection)
+            return ""
+        reason = await lowmemory.own(self._connection)
+        self._warns = not reason
+        return reason
+
+    async def start_unit(self, unit: str) -> None:
+        """Ask systemd to start it. Failed with the reason."""
+        if not self._connection:
+            raise Failed("memd is on no bus")
+        await systemd.start_unit(self._connection, unit)
+
     def heaps_changed(self) -> None:
         """Objects came or went: say so, once for changes that come together."""
         self._stale = True
@@ -145,24 +166,12 @@ class Server:
 
     async def _own(self, connection: Connection) -> None:
         try:
-            (answer,) = await connection.call_bus("RequestName", "su", [BUS_NAME, DO_NOT_QUEUE])
+            ours = await naming.request(connection, BUS_NAME)
         except CallFailed as error:
             raise ConnectionError(
                 f"the bus does not let this process be {BUS_NAME}: {error.text}; is {BUS_NAME}.conf installed?"
             ) from error
-        if answer != PRIMARY_OWNER:
-            raise NameTaken(f"{BUS_NAME} belongs to {await _owner(connection)}; one bus has room for one memd")
-
-
-async def _owner(connection: Connection) -> str:
-    """`:1.7, process 123 (/usr/bin/memd)`, as far as the bus and the kernel say."""
-    try:
-        (name,) = await connection.call_bus("GetNameOwner", "s", [BUS_NAME])
-        (pid,) = await connection.call_bus("GetConnectionUnixProcessID", "s", [name])
-    except CallFailed:
-        return "another process"
-    try:
-        program = os.readlink(f"/proc/{pid}/exe")
-    except OSError:
-        return f"{name}, process {pid}"
-    return f"{name}, process {pid} ({program})"
+        if not ours:
+            raise NameTaken(
+                f"{BUS_NAME} belongs to {await naming.holder(connection, BUS_NAME)}; one bus has room for one memd"
+            )

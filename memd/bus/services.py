@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from memd.service.broker import Broker
 from memd.service.heaps import Heaps
 from memd.service.owners import Owners
+from memd.service.pressurefds import PressureFds
 from memd.service.status import Status
 from memd.service.watch import Watch
 
@@ -20,6 +21,7 @@ class Services:
     broker: Broker
     heaps: Heaps
     watch: Watch
+    pressure_fds: PressureFds
     status: Status
     reload: Callable[[], Awaitable[dict[str, object]]]
     version: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from memd.bus import cma, heap, zram
+from memd.bus import cma, heap, lowmemory, zram
 from memd.bus.contract import Contract, Interface
 from memd.bus.library import Library
 from memd.bus.manager import Manager
@@ -49,6 +49,8 @@ class Tree:
     async def at(self, where: str) -> Object | None:
         if where == ROOT_PATH:
             return self._manager.object()
+        if where == lowmemory.PATH:
+            return lowmemory.object_()
         return (await self.objects()).get(where) if where.startswith(ROOT_PATH + "/") else None
 
     async def children(self, where: str) -> list[str]:
@@ -56,6 +58,7 @@ class Tree:
         prefix = where.rstrip("/") + "/"
         paths = [
             ROOT_PATH,
+            lowmemory.PATH,
             *(await self.objects() if (ROOT_PATH + "/").startswith(prefix) or prefix.startswith(ROOT_PATH) else ()),
         ]
         return sorted({one[len(prefix) :].split("/")[0] for one in paths if one.startswith(prefix)})

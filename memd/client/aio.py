@@ -6,6 +6,7 @@ that is cancelled leaves no fd: a buffer that comes all the same is closed, and 
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -82,6 +83,12 @@ class AsyncMemd:
     async def reload(self) -> dict[str, Any]:
         """Administrators: read the configuration anew; fails whole on a wrong value."""
         return await self._ask(protocol.reload())
+
+    async def open_pressure_fd(self, level: str) -> tuple[socket.socket, str]:
+        """(a socket, the level now): a message of one byte at each change of level from `level` (low, medium, critical) on, relief
+        included: 0 none, 1 low, 2 medium, 3 critical. An empty message is its end: memd stopped, or too much was left unread. The
+        caller owns the socket."""
+        return await self._ask(protocol.open_pressure_fd(level))
 
     async def pressure(self) -> AsyncIterator[tuple[str, PressureFacts]]:
         """(level, facts) now, and then at each change, relief included. Unreachable when memd goes."""

@@ -5,6 +5,7 @@ Every method raises the class of memd.errors that the reply names (NotAllowed, Q
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -75,6 +76,12 @@ class Memd:
     def reload(self) -> dict[str, Any]:
         """Administrators: read the configuration anew; fails whole on a wrong value."""
         return self._ask(protocol.reload())
+
+    def open_pressure_fd(self, level: str) -> tuple[socket.socket, str]:
+        """(a socket, the level now): a message of one byte at each change of level from `level` (low, medium, critical) on, relief
+        included: 0 none, 1 low, 2 medium, 3 critical. An empty message is its end: memd stopped, or too much was left unread. The
+        caller owns the socket."""
+        return self._ask(protocol.open_pressure_fd(level))
 
     def pressure(self) -> Iterator[tuple[str, PressureFacts]]:
         """(level, facts) now, and then at each change, relief included. Unreachable when memd goes."""

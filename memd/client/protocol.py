@@ -6,6 +6,7 @@ A Question is one method call; its `read` makes a value of the answer and owns t
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -95,6 +96,14 @@ def write_off(number: int) -> Question[dict[str, Any]]:
 
 def reload() -> Question[dict[str, Any]]:
     return _plain("Reload", lambda body: dict(body[0]))
+
+
+def open_pressure_fd(level: str) -> Question[tuple[socket.socket, str]]:
+    def read(body: list[Any], fds: list[int]) -> tuple[socket.socket, str]:
+        (fd,) = take([body[0]], fds)
+        return socket.socket(fileno=fd), str(plain(body[1])["level"])
+
+    return Question("OpenPressureFd", "sa{sv}", (_text(level), {}), read)
 
 
 def pressure_of(signal: Message, owner: str) -> tuple[str, PressureFacts] | None:

@@ -49,13 +49,14 @@ class Status:
         self._reading: asyncio.Future[Machine] | None = None
         self.findings: Sequence[Finding] = ()
         self.lacking: Sequence[str] = ()
+        self.unheard: Sequence[str] = ()
         self.version = ""
         self.simulated = False
 
     @property
     def missing(self) -> tuple[str, ...]:
         """One line for each thing that this machine lacks and memd does without."""
-        return (*self._watch.missing, *self._heaps.missing, *self._owners.missing, *self.lacking)
+        return (*self._watch.missing, *self._heaps.missing, *self._owners.missing, *self.lacking, *self.unheard)
 
     async def read(self) -> dict[str, object]:
         machine = await self._machine()

@@ -19,6 +19,7 @@ from memd.model import Event, Level, PressureSettings, SwapFill, Trigger
 from memd.policy import pressure
 from memd.policy.pressure import POLL_EVERY, Pressure
 from memd.service import watchfacts
+from memd.service.listener import Listener, tell_moved, tell_stalled
 from memd.service.triggers import Triggers
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class Watch:
         changed: Changed,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.listeners: list[Listener] = []
         self._root, self._asked, self._tell, self._changed, self._clock = root, settings, tell, changed, clock
         self._settings = settings
         self._now = Pressure()
@@ -128,12 +130,12 @@ class Watch:
         fill = await self._fill() if memory.swap_total else None
         known = fill is not None or not memory.swap_total
         if known and self._poll_timer:  # else the next poll judges; or the watch was stopped meanwhile
-            self._move(pressure.heard(self._now, pressure.judge(memory, fill), self._clock()))
+            self._stalled(pressure.judge(memory, fill))
 
     # With triggers
 
     def _heard(self, trigger: Trigger) -> None:
-        self._move(pressure.heard(self._now, trigger.level, self._clock()))
+        self._stalled(trigger.level)
 
     def _lost(self, trigger: Trigger) -> None:
         self.missing += (f"the kernel gave up the pressure trigger of level {trigger.level}",)
@@ -142,10 +144,16 @@ class Watch:
 
     # Both
 
+    def _stalled(self, level: Level) -> None:
+        self._move(pressure.heard(self._now, level, self._clock()))
+        if Level.NONE < level is self.level:
+            tell_stalled(self.listeners, level)
+
     def _move(self, now: Pressure) -> None:
         previous, self._now = self._now.level, now
         if now.level is not previous:
             self.since = self._clock()
+            tell_moved(self.listeners, now.level, previous)
             self._spawn(self._announce(now.level, previous, watchfacts.read(self._root)))
         self._arm()
 

@@ -30,6 +30,7 @@ from memd.names import BUS_NAME, MANAGER
 from memd.service.broker import Broker
 from memd.service.heaps import Heaps
 from memd.service.owners import Owners
+from memd.service.pressurefds import PressureFds
 from memd.service.status import Status
 from memd.service.watch import Watch
 from tests.bus.buses import Bus, dbus_daemon
@@ -56,7 +57,7 @@ def services(root: Root, server: Server) -> Services:
     async def reload() -> dict[str, object]:
         return {"message": "reloaded"}
 
-    return Services(owners, broker, heaps, watch, status, reload, "0", ("Allocate",))
+    return Services(owners, broker, heaps, watch, PressureFds(), status, reload, "0", ("Allocate",))
 
 
 @pytest.fixture

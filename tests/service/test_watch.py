@@ -21,6 +21,7 @@ from memd.names import MESSAGE_PRESSURE
 from memd.policy import pressure
 from memd.service import watch as watch_module
 from memd.service import watchfacts
+from memd.service.listener import Listener as Acts
 from memd.service.watch import NO_PSI, UNPRIVILEGED, Watch
 
 Put = Callable[[str, str | bytes], None]
@@ -456,3 +457,28 @@ def test_a_machine_without_proc_says_so(root: Root) -> None:
 
     assert line.startswith("memory can't be watched: ")
     assert "no /proc mounted" in line
+
+
+async def test_listeners_hear_changes_at_once_and_each_stall_of_the_level_that_is_up(
+    machine: Machine, kernel: Kernel, listener: Listener
+) -> None:
+    heard: list[str] = []
+
+    class Hears(Acts):
+        def moved(self, level: Level, previous: Level) -> None:
+            heard.append(f"{previous} to {level}")
+
+        def stalled(self, level: Level) -> None:
+            heard.append(str(level))
+
+    watch = Watch(machine, SETTINGS, listener.tell, listener.changed)
+    watch.listeners.append(Hears())
+    await watch.start()
+    for level in (MEDIUM, LOW, MEDIUM):
+        kernel.speak(level)
+        await settle()
+    await watch.configure(QUICK)
+    await listener.until(3)
+    await watch.stop()
+
+    assert heard == ["none to medium", "medium", "medium", "medium to low", "low to none"]
