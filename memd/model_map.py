@@ -97,12 +97,13 @@ class Source(enum.StrEnum):
 class Region:
     """One child of /reserved-memory, or the default CMA area that `cma=` or the kernel's build makes (path "").
 
-    `name`: the node's full name (`adsp@86100000`). `base`: as the tree fixes it by `reg`, None for a dynamic region, which the
-    kernel places. `size`: None where neither reg nor size tells one. `placed`: where the running kernel has it, None where nobody
-    told. `more`: further `reg` entries, which the kernel ignores. `alignment` and `alloc_ranges` as written. `unit`: the number behind
+    `name`: the node's full name (`adsp@86100000`). `base`: as the tree fixes it by `reg`, None for a dynamic region, which the kernel
+    places. `size`: None where neither reg nor size tells one. `placed`: where the running kernel has it, None where nobody told.
+    `more`: further `reg` entries, which the kernel ignores. `alignment` and `alloc_ranges` as written. `unit`: the number behind
     the @, None where there is none or it is no number; `unit_text` is what stands there. `users`: paths of the device nodes that
-    name the region in memory-region. `enabled`: status is okay or absent. `sources`: who speaks of it. `heap`: its node in
-    /dev/dma_heap. `problems`: what in the node makes no sense, each a sentence; such a value is None here.
+    name the region in memory-region. `size_property`: the value of `size`, beside a `reg` too. `enabled`: status is okay or
+    absent. `sources`: who speaks of it. `heap`: its node in /dev/dma_heap. `problems`: what in the node makes no sense, each a
+    sentence; such a value is None here.
     """
 
     name: str
@@ -126,6 +127,7 @@ class Region:
     cma_default: bool = False
     has_reg: bool = False
     has_size: bool = False
+    size_property: int | None = None
     placed: Range | None = None
     heap: str | None = None
     sources: tuple[Source, ...] = (Source.TREE,)
@@ -173,11 +175,13 @@ class Difference:
 class MemoryMap:
     """A board's memory as its sources tell it.
 
-    `source`: file, or the running machine. `ram`: None where the tree leaves it to the bootloader and no machine tells. `regions`
-    in the tree's order. `memreserve`: reservations of the header. `address_cells`, `size_cells`: the root's, by which every node's
-    numbers are read. `page_block`: bytes, None where not known (PAGE_BLOCK is the rules' guess). `cma`: what the command line asks,
-    None where it has no `cma=`; `command_line`: None where not known. `problems`: what of /reserved-memory itself makes no sense or is
-    ignored by the kernel. `warnings`: the kernel's own, from its log. `running`: read from a running machine, not from a file.
+    `source`: file, or the running machine. `ram`: None where the tree leaves it to the bootloader and no machine tells. `regions` in
+    the tree's order. `memreserve`: reservations of the header. `address_cells`, `size_cells`: the root's, by which every node's
+    numbers are read. `page_block`: bytes, None where not known (PAGE_BLOCK is the rules' guess). `cma`: what the command line
+    asks, None where it has no `cma=`; `command_line`: None where not known. `ram_known`: `ram` is what the machine has, or what
+    somebody said, and not a tree's guess that the bootloader corrects. `ignored`: why the kernel ignores /reserved-memory as a
+    whole, None where it does not. `problems`: what else is odd about it. `kernel`: its version, `7.2.11`. `warnings`: the
+    kernel's own, from its log. `running`: read from a running machine, not from a file.
     """
 
     source: str
@@ -189,6 +193,8 @@ class MemoryMap:
     address_cells: int = 1
     size_cells: int = 1
     has_reserved: bool = False
+    ignored: str | None = None
+    ram_known: bool = False
     page_block: int | None = None
     cma: CmaArgument | None = None
     command_line: str | None = None

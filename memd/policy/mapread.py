@@ -14,9 +14,9 @@ from memd.model_map import DeviceTree, MemoryMap, Node, Range, Region, RegionKin
 from memd.policy.mapcma import from_command_line
 
 POOL = "shared-dma-pool"
-OKAY = {"okay", "ok"}
 CELLS_DEFAULT = 1  # OF_ROOT_NODE_*_CELLS_DEFAULT: the kernel's, where the specification says 2 and 1
 TOP = 1 << 64
+HEX = set("0123456789abcdef")
 
 
 class Cells:
@@ -50,7 +50,7 @@ def _number(value: bytes) -> int:
 def read(tree: DeviceTree, *, page_block: int | None = None, command_line: str | None = None) -> MemoryMap:
     """The map of one tree. `command_line`: the running kernel's; without it, the tree's /chosen bootargs count."""
     cells, problems = _root_cells(tree.root)
-    reserved = _reserved_problems(tree, cells)
+    ignored = _ignored(tree, cells)
     line = command_line if command_line is not None else _bootargs(tree.chosen)
     return MemoryMap(
         source=tree.source,
@@ -65,7 +65,8 @@ def read(tree: DeviceTree, *, page_block: int | None = None, command_line: str |
         page_block=page_block,
         cma=from_command_line(line or ""),
         command_line=line,
-        problems=(*problems, *reserved),
+        ignored=ignored,
+        problems=(*problems, *_ranges(tree)),
         has_symbols=tree.has_symbols,
     )
 
@@ -95,23 +96,23 @@ def _root_cells(root: Node) -> tuple[Cells, list[str]]:
     return Cells(found[0], found[1]), problems
 
 
-def _reserved_problems(tree: DeviceTree, cells: Cells) -> list[str]:
+def _ignored(tree: DeviceTree, cells: Cells) -> str | None:
     """Why the kernel ignores /reserved-memory as a whole ("unsupported node format")."""
     if tree.reserved is None:
-        return []
+        return None
     properties = tree.reserved.properties
-    problems = [
-        f"/reserved-memory has {name} {own if own is not None else 'missing'}, the root {root}: the kernel ignores the whole node"
-        for name, root in (("#address-cells", cells.address), ("#size-cells", cells.size))
-        if (own := _cell(properties.get(name))) != root
-    ]
-    if "ranges" not in properties:
-        problems.append("/reserved-memory has no ranges property: the kernel ignores the whole node")
-    elif properties["ranges"]:
-        problems.append(
-            "/reserved-memory has a ranges property that is not empty: addresses in it are translated by nobody"
-        )
-    return problems
+    for name, root in (("#address-cells", cells.address), ("#size-cells", cells.size)):
+        own = _cell(properties.get(name))
+        if own != root:
+            return f"/reserved-memory has {f'{name} {own}' if own is not None else f'no {name}'}, the root has {root}"
+    return None if "ranges" in properties else "/reserved-memory has no ranges property"
+
+
+def _ranges(tree: DeviceTree) -> list[str]:
+    """Only an empty one means that a child's address is the memory's."""
+    if tree.reserved is None or not tree.reserved.properties.get("ranges"):
+        return []
+    return ["/reserved-memory has ranges that are not empty: the kernel takes its children's addresses as they stand"]
 
 
 def _bootargs(chosen: Node | None) -> str | None:
@@ -184,7 +185,8 @@ def _with_numbers(region: Region, values: Mapping[str, bytes], cells: Cells) -> 
     return replace(
         region,
         base=places[0].base if places else None,
-        size=places[0].size if places else size,
+        size=places[0].size if places else size if "reg" not in values else None,
+        size_property=size,
         more=places[1:],
         alignment=_exactly("alignment", values, cells.address, "address", problems),
         alloc_ranges=_pairs("alloc-ranges", values, cells, problems),
