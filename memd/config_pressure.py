@@ -6,13 +6,13 @@ import string
 from collections.abc import Callable
 from typing import Any
 
-from memd import config_keys, units
+from memd import config_keys, config_values, units
 from memd.config_keys import Key, Section
 from memd.early import Finding
 from memd.errors import MemdError
 from memd.ini import Ini
 from memd.model import Level, PressureSettings, Trigger
-from memd.policy.pressure import DEFAULT_RELIEF, DEFAULT_TRIGGERS
+from memd.policy.pressure import DEFAULT_HOLD, DEFAULT_RELIEF, DEFAULT_TRIGGERS
 
 UNIT_KINDS = ("service", "target", "timer", "path", "socket", "mount", "slice", "swap")
 UNIT_CHARACTERS = frozenset(string.ascii_letters + string.digits + ":-_.\\@")
@@ -72,6 +72,14 @@ def _keys(_total: int) -> tuple[Key, ...]:
             default="4s",
         ),
         Key(
+            name="Hold",
+            field="hold",
+            parse=config_values.seconds(0, 10, "from 0 to 10s"),
+            what="The least time between two changes of level. A rise that comes within it is told at its end, so keep it below the windows"
+            " of the triggers; 0 tells each rise at once.",
+            default="500ms",
+        ),
+        Key(
             name="LowMemoryMonitor",
             field="low_memory_monitor",
             parse=config_keys.boolean,
@@ -124,6 +132,7 @@ def settings(source: Ini, findings: list[Finding]) -> PressureSettings:
     return PressureSettings(
         triggers=tuple(triggers[level] for level in sorted(triggers)),
         relief=relief,
+        hold=min(values.get("hold", DEFAULT_HOLD), relief),
         low_memory_monitor=values.get("low_memory_monitor", True),
         units={level: values[f"{level}_unit"] for level in Level if f"{level}_unit" in values},
     )

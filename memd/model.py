@@ -254,12 +254,22 @@ class Trigger:
 
 
 @dataclass(frozen=True, slots=True)
+class Refaults:
+    """Bytes that came back since boot after they had been taken (`size`), as of `time` (seconds, monotonic)."""
+
+    time: float
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class PressureSettings:
-    """[Pressure]. `relief`: seconds without an event after which one level is given back; longer than any window. `low_memory_monitor`:
+    """[Pressure]. `relief`: seconds without an event after which one level is given back; longer than any window. `hold`:
+    seconds between two changes at the least. `low_memory_monitor`:
     whether memd is org.freedesktop.LowMemoryMonitor too. `units`: what systemd starts when a level is reached."""
 
     triggers: tuple[Trigger, ...]
     relief: float
+    hold: float = 0.0
     low_memory_monitor: bool = True
     units: dict[Level, str] = field(default_factory=dict)
 

@@ -1,8 +1,12 @@
 """Pressure levels: which stalls mean one, how long it lasts, and what to think where the kernel tells of no stalls.
 
 The kernel says when a stall crosses a threshold, never when it is over. So a level goes up at once with the event of a trigger, and
-one step down after `relief` seconds without an event of its own or of a higher level. A deadline exists only while a level is up:
-at none, nothing has to wake up.
+one step down after `relief` seconds without an event of its own or of a higher level. Between two changes lies the hold time at least,
+so a burst of events is one rise, and at most two. A deadline exists only while a level is up: at none, nothing has to wake up.
+
+Stalls alone do not tell how near the end is. So a stall counts as the level that what is left (RAM, and swap that zram can really still
+take) would mean, if that is more; and a level is not given back while pages that were just taken away come back in masses. Neither
+makes a level by itself: little free memory without a stall is no pressure.
 
 Why these thresholds: `some` is the share of time in which at least one task waits for memory, `full` the share in which nothing
 useful runs. systemd's default for services is some 100-200 ms of a second, low-memory-monitor warns at some 70 ms, some 100 ms and
@@ -17,7 +21,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from memd.early import MemInfo
-from memd.model import Level, PressureSettings, SwapFill, Trigger
+from memd.model import Level, PressureSettings, Refaults, SwapFill, Trigger
 
 DEFAULT_TRIGGERS = (
     Trigger("some", 0.1, 1.0, Level.LOW),
@@ -25,6 +29,7 @@ DEFAULT_TRIGGERS = (
     Trigger("full", 0.1, 1.0, Level.CRITICAL),
 )
 DEFAULT_RELIEF = 4.0
+DEFAULT_HOLD = 0.5
 UNPRIVILEGED_WINDOW = 2.0
 POLL_EVERY = 10.0
 # Free share of RAM, and of swap that can still be taken, below which a poll sees a level (GLib polls with 40, 30 and 20 % of RAM
@@ -32,30 +37,66 @@ POLL_EVERY = 10.0
 POLL_LEVELS = ((0.05, Level.CRITICAL), (0.1, Level.MEDIUM), (0.2, Level.LOW))
 
 
+# Share of RAM per second that comes back after it was taken (ChromeOS' resourced takes 10 MiB), and how often that puts a relief off.
+THRASHING = 0.01
+PUT_OFF_MOST = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Pressure:
-    """The level, and since when it has had no event (of its own level or above)."""
+    """The level, since when it has had no event (of its own level or above), when it changed last, the higher level that waits for the
+    end of the hold time, and how often in a row its relief was put off."""
 
     level: Level = Level.NONE
     quiet_since: float = 0.0
+    changed: float = -math.inf
+    waiting: Level = Level.NONE
+    put_off: int = 0
 
 
-def heard(now: Pressure, level: Level, time: float) -> Pressure:
-    """A trigger that means `level` spoke: up at once; an event below the level changes nothing."""
-    return Pressure(level, time) if level >= now.level and level > Level.NONE else now
+def heard(now: Pressure, level: Level, time: float, hold: float = 0.0) -> Pressure:
+    """A trigger that means `level` spoke: up at once, or at the end of the hold time; an event below the level changes nothing."""
+    if level < now.level or level is Level.NONE:
+        return now
+    if level is now.level:
+        return replace(now, quiet_since=time, put_off=0)
+    if time < now.changed + hold:
+        return replace(now, waiting=max(level, now.waiting))
+    return Pressure(level, time, time)
 
 
-def deadline(now: Pressure, relief: float) -> float | None:
-    """When to ask `relieved`; None while nothing is up."""
+def deadline(now: Pressure, relief: float, hold: float = 0.0) -> float | None:
+    """When to ask `due`; None while nothing is up."""
+    if now.waiting:
+        return now.changed + hold
     return None if now.level is Level.NONE else now.quiet_since + relief
 
 
-def relieved(now: Pressure, levels: Collection[Level], relief: float, time: float) -> Pressure:
-    """One step down if it was quiet long enough, to the next of `levels` (those that have a trigger) or none; then a new wait begins."""
-    due = deadline(now, relief)
-    if due is None or time < due:
+def due(
+    now: Pressure,
+    levels: Collection[Level],
+    settings: PressureSettings,
+    time: float,
+    thrashing: bool = False,  # noqa: FBT001, FBT002 (a fact, as read)
+) -> Pressure:
+    """What has come due: the rise that waited; else, if it was quiet long enough, one step down to the next of `levels` (those that have
+    a trigger) or none, and a new wait begins. While pages come back as fast as they go the step is put off, a few times at the most."""
+    when = deadline(now, settings.relief, settings.hold)
+    if when is None or time < when:
         return now
-    return Pressure(max((level for level in levels if level < now.level), default=Level.NONE), time)
+    if now.waiting:
+        return Pressure(now.waiting, time, time)
+    if thrashing and now.put_off < PUT_OFF_MOST:
+        return replace(now, quiet_since=time, put_off=now.put_off + 1)
+    return Pressure(max((level for level in levels if level < now.level), default=Level.NONE), time, time)
+
+
+def thrashing(before: Refaults | None, now: Refaults | None, total: int) -> bool:
+    """Whether pages that were just taken come back at THRASHING of RAM per second. False where a look is missing, or the counter went
+    back: who knows nothing puts nothing off."""
+    if before is None or now is None or now.time <= before.time or now.size < before.size:
+        return False
+    return (now.size - before.size) / (now.time - before.time) >= THRASHING * total
 
 
 def unprivileged(settings: PressureSettings) -> PressureSettings:
@@ -76,7 +117,8 @@ def polled(settings: PressureSettings) -> PressureSettings:
 
 
 def judge(memory: MemInfo, swap: SwapFill | None) -> Level:
-    """The level where no PSI is: what is short is the better supplied of RAM and swap, so full swap with free RAM is no pressure."""
+    """The level that what is left would mean: for a stall, and where no PSI is. It goes by the better supplied of RAM and swap, so full
+    swap with free RAM is no pressure."""
     free = memory.available / memory.total
     if swap and swap.size:
         free = max(free, 1 - swap.fraction)

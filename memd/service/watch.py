@@ -13,12 +13,13 @@ import time
 from collections.abc import Callable, Coroutine
 
 from memd.errors import BadKernelFile
-from memd.kernel import meminfo
+from memd.kernel import meminfo, vmstat
 from memd.kernel.root import Root
-from memd.model import Event, Level, PressureSettings, SwapFill, Trigger
+from memd.model import Event, Level, PressureSettings, Refaults, SwapFill, Trigger
 from memd.policy import pressure
-from memd.policy.pressure import POLL_EVERY, Pressure
+from memd.policy.pressure import POLL_EVERY
 from memd.service import watchfacts
+from memd.service.gauge import Gauge
 from memd.service.listener import Listener, tell_moved, tell_stalled
 from memd.service.triggers import Triggers
 
@@ -45,22 +46,25 @@ class Watch:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.listeners: list[Listener] = []
-        self._root, self._asked, self._tell, self._changed, self._clock = root, settings, tell, changed, clock
-        self._settings = settings
-        self._now = Pressure()
+        self._root, self._asked, self._tell, self._told, self._clock = root, settings, tell, changed, clock
+        self._gauge = Gauge(settings, self._changed, clock, self._thrashing)
+        self._refaults: Refaults | None = None
         self._triggers = Triggers(self._heard, self._lost)
-        self._timer: asyncio.TimerHandle | None = None
         self._poll_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._order = asyncio.Lock()
+        self._weighing = False
         self._filling: asyncio.Future[SwapFill | None] | None = None
-        self.since = clock()
         self.mode = "not watching"
         self.missing: tuple[str, ...] = ()
 
     @property
     def level(self) -> Level:
-        return self._now.level
+        return self._gauge.level
+
+    @property
+    def since(self) -> float:
+        return self._gauge.since
 
     def facts(self) -> dict[str, object]:
         """Level and the small facts of /proc, now, with the names and units of GetStatus."""
@@ -70,12 +74,12 @@ class Watch:
         """Begin to watch. Never fails: what can't be had is a line in `missing`, and the next worse way is taken."""
         self.missing = watchfacts.lacking(self._root)
         try:
-            self._settings = self._triggers.open(self._root, self._asked)
+            self._gauge.settings = self._triggers.open(self._root, self._asked)
         except OSError as error:
             self._watch_by_polling(error)
         else:
             self._tell_mode()
-        self._arm()
+        self._gauge.start()
 
     async def configure(self, settings: PressureSettings) -> None:
         """Watch by other settings from now on; a level that is up stays up until its relief."""
@@ -92,13 +96,13 @@ class Watch:
 
     def _unwatch(self) -> None:
         self._triggers.close()
-        for timer in (self._timer, self._poll_timer):
-            if timer:
-                timer.cancel()
-        self._timer = self._poll_timer = None
+        self._gauge.stop()
+        if self._poll_timer:
+            self._poll_timer.cancel()
+        self._poll_timer = None
 
     def _tell_mode(self) -> None:
-        triggers = self._settings.triggers
+        triggers = self._gauge.settings.triggers
         if not triggers:
             self.mode = "no triggers are configured: the level stays none"
             return
@@ -113,7 +117,7 @@ class Watch:
     def _watch_by_polling(self, error: OSError) -> None:
         absent = error.errno in (errno.ENOENT, errno.EOPNOTSUPP)
         self.missing += (NO_PSI if absent else f"no pressure triggers ({error}): {INSTEAD}",)
-        self._settings = pressure.polled(self._asked)
+        self._gauge.settings = pressure.polled(self._asked)
         self.mode = f"free memory and swap, looked at every {POLL_EVERY:g} s: no pressure triggers"
         self._poll()
 
@@ -122,20 +126,38 @@ class Watch:
         self._spawn(self._judge())
 
     async def _judge(self) -> None:
+        """One look: what is left is the level. Unknown is no level: the next poll judges, unless the watch was stopped meanwhile."""
+        level = await self._left()
+        if level and self._poll_timer:
+            self._stalled(level)
+
+    async def _left(self) -> Level:
+        """The level that what is left would mean; NONE where it can't be known."""
         try:
             memory = meminfo.read(self._root)
         except (OSError, BadKernelFile) as error:
             log.warning("pressure can't be judged: %s", error)
-            return
+            return Level.NONE
         fill = await self._fill() if memory.swap_total else None
         known = fill is not None or not memory.swap_total
-        if known and self._poll_timer:  # else the next poll judges; or the watch was stopped meanwhile
-            self._stalled(pressure.judge(memory, fill))
+        return pressure.judge(memory, fill) if known else Level.NONE
 
     # With triggers
 
     def _heard(self, trigger: Trigger) -> None:
         self._stalled(trigger.level)
+        if not self._weighing:
+            self._weighing = True
+            self._spawn(self._weigh())
+
+    async def _weigh(self) -> None:
+        """Told first, weighed then: a stall with nothing left is more than a stall."""
+        try:
+            level = await self._left()
+        finally:
+            self._weighing = False
+        if level > self.level and self._triggers:
+            self._stalled(level)
 
     def _lost(self, trigger: Trigger) -> None:
         self.missing += (f"the kernel gave up the pressure trigger of level {trigger.level}",)
@@ -145,28 +167,35 @@ class Watch:
     # Both
 
     def _stalled(self, level: Level) -> None:
-        self._move(pressure.heard(self._now, level, self._clock()))
+        self._gauge.heard(level)
+        asyncio.get_running_loop().call_soon(self._tell_stalled, level)
+
+    def _tell_stalled(self, level: Level) -> None:
+        """After the gauge has taken it: a stall of less than the level that is up is no news, nor one that waits for its turn."""
         if Level.NONE < level is self.level:
             tell_stalled(self.listeners, level)
 
-    def _move(self, now: Pressure) -> None:
-        previous, self._now = self._now.level, now
-        if now.level is not previous:
-            self.since = self._clock()
-            tell_moved(self.listeners, now.level, previous)
-            self._spawn(self._announce(now.level, previous, watchfacts.read(self._root)))
-        self._arm()
+    def _changed(self, level: Level, previous: Level) -> None:
+        if level > previous:
+            self._refaults = self._look()
+        tell_moved(self.listeners, level, previous)
+        self._spawn(self._announce(level, previous, watchfacts.read(self._root)))
 
-    def _arm(self) -> None:
-        """One timer while a level is up, none otherwise. It may fire early (the deadline moves with each event): then it is set anew."""
-        due = pressure.deadline(self._now, self._settings.relief)
-        if due is not None and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(max(due - self._clock(), 0), self._relieve)
+    def _thrashing(self) -> bool:
+        """Between the last look and now."""
+        before, self._refaults = self._refaults, self._look()
+        try:
+            return pressure.thrashing(before, self._refaults, meminfo.read(self._root).total)
+        except (OSError, BadKernelFile):
+            return False
 
-    def _relieve(self) -> None:
-        self._timer = None
-        levels = {trigger.level for trigger in self._settings.triggers} or set(Level)
-        self._move(pressure.relieved(self._now, levels, self._settings.relief, self._clock()))
+    def _look(self) -> Refaults | None:
+        try:
+            size = vmstat.refaulted(self._root)
+        except (OSError, BadKernelFile) as error:
+            log.info("refaults are unknown: %s", error)
+            return None
+        return None if size is None else Refaults(self._clock(), size)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -180,16 +209,16 @@ class Watch:
             if fill := await self._fill() if facts.get("swap_total") else None:
                 facts["swap_fill"] = watchfacts.fill_facts(fill)
             try:
-                self._changed(level, facts)
+                self._told(level, facts)
             except Exception:  # a listener's trouble must not cost the journal its entry
                 log.exception("pressure level %s could not be told", level)
             self._tell(watchfacts.event(level, previous, facts))
 
     async def _fill(self) -> SwapFill | None:
-        """Swap fill read in a thread, one at a time; None if it takes too long or can't be read."""
-        if self._filling and not self._filling.done():
-            return None
-        self._filling = reading = asyncio.get_running_loop().run_in_executor(None, self._read_fill)
+        """Swap fill read in a thread, one reader for all who ask meanwhile; None if it takes too long or can't be read."""
+        if self._filling is None or self._filling.done():
+            self._filling = asyncio.get_running_loop().run_in_executor(None, self._read_fill)
+        reading = self._filling
         await asyncio.wait({reading}, timeout=FILL_WAIT)
         return reading.result() if reading.done() else None
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from memd.errors import BadKernelFile
-from memd.kernel import cma, meminfo, psi, swaps, zram
+from memd.kernel import cma, meminfo, psi, swaps, vmstat, zram
 from memd.kernel.root import Root
 from memd.model import Event, Level, SwapFill, Trigger
 from memd.names import MESSAGE_PRESSURE
@@ -95,8 +95,17 @@ def lacking(root: Root) -> tuple[str, ...]:
         lines.append("no swap: nothing can be swapped out under pressure")
     if not zram.names(root) and not zram.has_control(root):
         lines.append("no zram in this kernel, or its module is not loaded: swap is not compressed in RAM")
+    lines += _lacking_refaults(root)
     lines += _lacking_cma(root, memory.cma_total)
     return tuple(lines)
+
+
+def _lacking_refaults(root: Root) -> list[str]:
+    try:
+        told = vmstat.refaulted(root) is not None
+    except (OSError, BadKernelFile) as error:
+        return [f"refaults can't be watched: {error}"]
+    return [] if told else ["no refaults in /proc/vmstat: relief goes by stalls alone"]
 
 
 def _lacking_cma(root: Root, total: int | None) -> list[str]:

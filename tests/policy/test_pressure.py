@@ -20,7 +20,7 @@ def play(story: list[tuple[float, Level | None]], levels: tuple[Level, ...] = (L
     """The level after each (time, event); event None is the timer."""
     now, seen = Pressure(), []
     for time, event in story:
-        now = pressure.relieved(now, levels, RELIEF, time) if event is None else pressure.heard(now, event, time)
+        now = pressure.due(now, levels, DEFAULT, time) if event is None else pressure.heard(now, event, time)
         seen.append(now.level)
     return seen
 
@@ -88,11 +88,11 @@ def test_down_is_one_step_and_at_least_relief_after_the_last_change(story: list[
 def test_always_ends_at_none_and_then_no_timer_is_due(story: list[tuple[float, Level | None]]) -> None:
     now, time = Pressure(), 0.0
     for time, event in timed(story):
-        now = pressure.heard(now, event, time) if event else pressure.relieved(now, tuple(Level), RELIEF, time)
+        now = pressure.heard(now, event, time) if event else pressure.due(now, tuple(Level), DEFAULT, time)
         assert (pressure.deadline(now, RELIEF) is None) == (now.level is NONE)
     for _ in range(3):
         due = pressure.deadline(now, RELIEF)
-        now = pressure.relieved(now, tuple(Level), RELIEF, due) if due is not None else now
+        now = pressure.due(now, tuple(Level), DEFAULT, due) if due is not None else now
     assert now.level is NONE
     assert pressure.deadline(now, RELIEF) is None
 

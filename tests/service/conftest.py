@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.service.watching import kernel, listener, machine  # noqa: F401 (fixtures for several files)
+
 
 @pytest.fixture(autouse=True)
 async def settled(no_task_left: None) -> None:
