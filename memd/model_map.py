@@ -202,12 +202,71 @@ class MemoryMap:
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     kernel: str | None = None
+    unreadable: tuple[str, ...] = ()
     running: bool = False
     has_symbols: bool = False
 
     def region(self, name: str) -> Region | None:
         """By node name, path or label; None where there is none."""
         return next((one for one in self.regions if name in (one.name, one.path, one.label)), None)
+
+
+# What a running machine tells beside its tree
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """One region in the boot log. `range`: None where this kernel prints none; `flags`: `nomap non-reusable`, "" where not printed.
+    `failed`: the kernel's words, where it did not come to be."""
+
+    name: str
+    range: Range | None = None
+    flags: str = ""
+    compatible: str | None = None
+    failed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BootLog:
+    """What the kernel logged of its memory map. `complete`: the log's first line is there, so that silence means something.
+    `tells_places`: this kernel prints a line with the place of every region (6.3 and later)."""
+
+    regions: tuple[Logged, ...] = ()
+    default_cma: Range | None = None
+    warnings: tuple[str, ...] = ()
+    skipped_default: bool = False
+    kernel: str | None = None
+    complete: bool = False
+    tells_places: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class IoEntry:
+    """One line of /proc/iomem; `depth` 0 is the outermost."""
+
+    range: Range
+    name: str
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class MapFacts:
+    """What one machine tells, as read; None where it does not tell, and `unreadable` says why where it could not be read.
+
+    `cma`: size by area; `heaps`: names in /dev/dma_heap; `reserved`, `memory`: memblock's lists.
+    """
+
+    tree: DeviceTree | None = None
+    log: BootLog | None = None
+    iomem: tuple[IoEntry, ...] | None = None
+    memory: tuple[Range, ...] | None = None
+    reserved: tuple[Range, ...] | None = None
+    cma: Mapping[str, int | None] | None = None
+    heaps: tuple[str, ...] | None = None
+    command_line: str | None = None
+    page_block: int | None = None
+    kernel: str | None = None
+    unreadable: tuple[str, ...] = ()
 
 
 # What is wrong with it

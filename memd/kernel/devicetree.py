@@ -70,9 +70,9 @@ def checked(fdt: ModuleType, flat: bytearray, source: str) -> None:
 def _words(fdt: ModuleType, code: int, flat: bytearray) -> str:
     if code == -fdt.BADMAGIC or len(flat) < 4:
         return "it doesn't begin as one (d0 0d fe ed); a .dts is compiled first, by dtc"
-    if code == -fdt.TRUNCATED:
-        told = struct.unpack_from(">I", flat, 4)[0] if len(flat) >= 8 else 0
-        return f"it is cut off (libfdt: {fdt.strerror(code)}): {len(flat)} bytes are there, its header tells of {told}"
+    told = struct.unpack_from(">I", flat, 4)[0] if len(flat) >= 8 else len(flat) + 1
+    if code == -fdt.TRUNCATED and told > len(flat):
+        return f"it is cut off (libfdt: {fdt.strerror(code)}): it has {len(flat)} bytes, of {told} or more"
     return f"libfdt says {fdt.strerror(code)}"
 
 

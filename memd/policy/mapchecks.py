@@ -194,7 +194,7 @@ def of_nodes(new: MemoryMap) -> Iterator[Hit]:
         yield Hit("kernel-warning", "boot log", warning)
     for difference in new.differences:
         yield Hit("difference", difference.about, str(difference), regions=(difference.about,))
-    defaults = [one for one in new.regions if one.enabled and one.cma_default]
+    defaults = [one for one in new.regions if one.enabled and one.cma_default and one.path]
     if len(defaults) > 1:
         names = ", ".join(one.name for one in defaults)
         yield Hit("cma-default-twice", "/reserved-memory", f"{names} have linux,cma-default")
@@ -230,7 +230,7 @@ def of_command_line(new: MemoryMap) -> Iterator[Hit]:
     if new.cma is None:
         return
     for region in new.regions:
-        if region.enabled and region.cma_default:
+        if region.enabled and region.cma_default and region.path:
             yield hit("cma-default-overridden", region, f"cma={new.cma.text} makes the kernel skip {region.name}")
     yield from _argument(new.cma, new)
 
