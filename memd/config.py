@@ -17,6 +17,7 @@ from memd.names import GROUP
 
 SECTIONS: tuple[Section, ...] = (
     config_zram.SECTION,
+    config_zram.NAMED,
     config_lending.SECTION,
     config_allow.SECTION,
     config_pressure.SECTION,
@@ -27,10 +28,10 @@ SECTIONS: tuple[Section, ...] = (
 
 def build(source: Ini, total: int) -> Config:
     """`total`: MemTotal in bytes, what percentages are of."""
-    zram, wrong = config_zram.settings(source)
+    zrams, wrong = config_zram.devices(source)
     findings = [*source.findings, *wrong, *_unknown_sections(source)]
     return Config(
-        zram=zram,
+        zrams=zrams,
         bounds=config_lending.settings(source, total, findings),
         pressure=config_pressure.settings(source, findings),
         any_heaps=config_heaps.any_heaps(source, findings),

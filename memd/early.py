@@ -88,11 +88,20 @@ class ZramStat(Noun):
 
 
 class ZramSettings(Noun):
-    """The [Zram] section: size expression as text (None is the default curve), preference list, priority -1..32767."""
+    """One device: [Zram], `name` "", or [Zram NAME]. `size`, `mem_limit`: expressions as text (None: the default curve; no limit).
+    `algorithms`: in order of preference, `recompress`: secondary ones, each as `zstd(level=3)`. None: left to the kernel. Priority
+    -1..32767. `enabled` and `allow_in_container` are said in [Zram], for all devices."""
 
+    name: str = ""
     enabled: bool = True
     size: str | None = None
     algorithms: tuple[str, ...] = ("zstd", "lz4", "lzo-rle", "lzo")
+    recompress: tuple[str, ...] = ()
+    mem_limit: str | None = None
+    backing_device: str | None = None
+    backing_encrypted: bool = True
+    compressed_writeback: bool | None = None
+    writeback_batch: int | None = None
     priority: int = 100
     discard: bool = True
     allow_in_container: bool = False

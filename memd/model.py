@@ -314,12 +314,18 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All of memd.conf and its drop-ins. `findings` non-empty means memd runs degraded and says so."""
+    """All of memd.conf and its drop-ins. `zrams`: [Zram], then each [Zram NAME]. `findings` non-empty means memd runs degraded and
+    says so."""
 
-    zram: ZramSettings
+    zrams: tuple[ZramSettings, ...]
     rules: tuple[Rule, ...]
     bounds: Bounds
     pressure: PressureSettings
     any_heaps: tuple[str, ...]
     aliases: dict[str, tuple[str, ...]] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+
+    @property
+    def zram(self) -> ZramSettings:
+        """The first device."""
+        return self.zrams[0]

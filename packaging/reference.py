@@ -1,4 +1,4 @@
-"""The configuration reference out of the code's own table: docs/configuration.md and the sections of docs/man/memd.conf.5 (`make docs`).
+"""Pages out of the code's own tables: docs/configuration.md, the sections of docs/man/memd.conf.5, docs/kernel.md (`make docs`).
 
 --check: write nothing; exit status 1 if a file is not what it would become.
 """
@@ -12,6 +12,7 @@ sys.path.insert(0, str(TREE))
 
 from memd import config  # noqa: E402 - from this checkout
 from memd.config_keys import Key, Section  # noqa: E402
+from memd.policy import kerneloptions  # noqa: E402
 
 RAM = 4 << 30  # any: no text depends on it
 BEGIN, END = '.\\" From here on made by `make docs`\n', '.\\" to here\n'
@@ -66,11 +67,30 @@ def _text(text: str) -> str:
     return re.sub(r"`([^`]*)`", r"\\fB\1\\fR", escaped)
 
 
+KERNEL = """\
+# Kernel options
+
+Made from the table that `memctl doctor` goes by (`make docs`). What a missing option costs; memd does the rest without it, and
+says so. Options that drivers select by themselves are not listed.
+
+| option | without it | |
+|---|---|---|
+"""
+NEEDS = {"error": "needed", "warning": "wanted", "note": ""}
+
+
+def kernel() -> str:
+    rows = [(option, f" (since {option.since})" if option.since else "") for option in kerneloptions.OPTIONS]
+    lines = [f"| `CONFIG_{option.name}`{since} | {option.costs} | {NEEDS[option.needs]} |\n" for option, since in rows]
+    return KERNEL + "".join(lines)
+
+
 def outputs() -> dict[Path, str]:
     """What each file should hold."""
     page = TREE / "docs/man/memd.conf.5"
     head, rest = page.read_text().split(BEGIN)
-    return {TREE / "docs/configuration.md": markdown(), page: head + BEGIN + roff() + END + rest.split(END)[1]}
+    man = head + BEGIN + roff() + END + rest.split(END)[1]
+    return {TREE / "docs/configuration.md": markdown(), TREE / "docs/kernel.md": kernel(), page: man}
 
 
 def main(argv: list[str]) -> int:

@@ -43,6 +43,7 @@ def test_values(root: Root, put: Put) -> None:
 
     assert found.findings == ()
     assert found.zram.size == "ram / 2"
+    assert found.zrams == (found.zram,)
     assert found.zram.algorithms == ("lz4", "lzo")
     rule = found.rules[-1]
     assert (rule.name, rule.users, rule.groups) == ("camera", frozenset({0}), frozenset({0, 44}))
@@ -54,6 +55,33 @@ def test_values(root: Root, put: Put) -> None:
     assert found.aliases == {"my_cma": ("camera", "video")}
 
 
+def test_several_devices(root: Root, put: Put) -> None:
+    """The first is [Zram], whatever the order of the file; Enabled= and AllowInContainer= are said once."""
+    found = load(
+        root,
+        put,
+        "[Zram slow]\nSize=2G\nAlgorithms=zstd( level=9 , dict=/etc/d )  lz4\nRecompress=deflate(deflate.winbits=-12)\n"
+        "MemLimit=ram / 4\nBackingDevice=/dev/disk/by-partlabel/memd\nBackingEncrypted=no\nCompressedWriteback=yes\n"
+        "WritebackBatch=64\nPriority=5\n[Zram]\nEnabled=no\nAllowInContainer=yes\n[Zram third]\nSize=0\n",
+    )
+
+    assert found.findings == ()
+    assert [device.name for device in found.zrams] == ["", "slow", "third"]
+    slow = found.zrams[1]
+    assert slow.algorithms == ("zstd(level=9,dict=/etc/d)", "lz4")
+    assert slow.recompress == ("deflate(deflate.winbits=-12)",)
+    assert (slow.mem_limit, slow.backing_device) == ("ram / 4", "/dev/disk/by-partlabel/memd")
+    assert (slow.backing_encrypted, slow.compressed_writeback, slow.writeback_batch) == (False, True, 64)
+    assert all(not device.enabled and device.allow_in_container for device in found.zrams)
+
+
+def test_only_so_many_devices(root: Root, put: Put) -> None:
+    found = load(root, put, "".join(f"[Zram n{number}]\nSize=1G\n" for number in range(config_zram.MOST_DEVICES + 1)))
+
+    assert len(found.zrams) == config_zram.MOST_DEVICES
+    assert [finding.section for finding in found.findings] == ["Zram n15", "Zram n16"]
+
+
 WRONG = [
     ("[Zram]\nSise=1G\n", 2, "Zram", "Sise", "knows Enabled, Size"),
     ("[Zram]\n\nSize=512\n", 3, "Zram", "Size", "512M"),
@@ -61,6 +89,22 @@ WRONG = [
     ("[Zram]\nPriority=x\n", 2, "Zram", "Priority", "-1"),
     ("[Zram]\nDiscard=maybe\n", 2, "Zram", "Discard", "neither yes nor no"),
     ("[Zram]\nAlgorithms=../x\n", 2, "Zram", "Algorithms", "no name of an algorithm"),
+    ("[Zram]\nAlgorithms=zstd(level=3 lz4\n", 2, "Zram", "Algorithms", "not closed"),
+    ("[Zram]\nAlgorithms=zstd)\n", 2, "Zram", "Algorithms", "do not match"),
+    ("[Zram]\nAlgorithms=zstd(level=x)\n", 2, "Zram", "Algorithms", "write level=3"),
+    ("[Zram]\nAlgorithms=zstd(level=3, level=4)\n", 2, "Zram", "Algorithms", "twice"),
+    ("[Zram]\nAlgorithms=zstd(dict=zstd.dict)\n", 2, "Zram", "Algorithms", "absolute path"),
+    ("[Zram]\nAlgorithms=zstd(dict=/a b)\n", 2, "Zram", "Algorithms", "absolute path"),
+    ("[Zram]\nAlgorithms=zstd(window=3)\n", 2, "Zram", "Algorithms", "no parameter 'window'"),
+    ("[Zram]\nRecompress=a b c d\n", 2, "Zram", "Recompress", "room for 3"),
+    ("[Zram]\nMemLimit=512\n", 2, "Zram", "MemLimit", "512M"),
+    ("[Zram]\nBackingDevice=swapfile\n", 2, "Zram", "BackingDevice", "/dev/disk"),
+    ("[Zram]\nBackingDevice=/dev/../etc/passwd\n", 2, "Zram", "BackingDevice", "/dev/disk"),
+    ("[Zram]\nWritebackBatch=0\n", 2, "Zram", "WritebackBatch", "1 to 4096"),
+    ("[Zram slow]\nPriority=3\n", 1, "Zram slow", "", "Size= is missing"),
+    ("[Zram slow]\nSize=3\n", 2, "Zram slow", "Size", "3M"),
+    ("[Zram a-b]\nSize=1G\n", 1, "Zram a-b", "", "letters and digits"),
+    ("[Zram slow]\nSize=1G\nEnabled=no\n", 3, "Zram slow", "Enabled", "knows Size, Algorithms"),
     ("[Sram]\nSize=1G\n", 1, "Sram", "", "[Zram]"),
     ("[Sram]\n", 1, "Sram", "", "[Zram]"),
     ("[Allow]\nUser=0\n", 1, "Allow", "", "[Allow NAME]"),

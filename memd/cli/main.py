@@ -8,10 +8,10 @@ import sys
 from typing import NoReturn
 
 from memd import __version__
-from memd.cli import alloc, buffers, config, exits, heaps, pressure, render, run, status, zram
+from memd.cli import alloc, buffers, config, doctor, exits, heaps, pressure, render, run, status, zram
 from memd.errors import MemdError
 
-COMMANDS = (status, heaps, buffers, alloc, run, zram, pressure, config)
+COMMANDS = (status, heaps, buffers, alloc, run, zram, pressure, config, doctor)
 RUNNING = ("alloc", "run")  # what follows -- is theirs
 EPILOG = """\
 Example: memctl status

@@ -30,13 +30,14 @@ _memctl() {
     esac
     local options='--bus --json --help'
     case $command in
-        '') options="status heaps buffers alloc run zram pressure config $options --version" ;;
+        '') options="status heaps buffers alloc run zram pressure config doctor $options --version" ;;
         buffers) options="--heap --owner --older $options" ;;
         alloc)
             options="--name $options"
             if ((${#words[@]} == 0)); then options="system contiguous any $(_memctl_heaps "${bus[@]}") $options"; fi
             if ((${#words[@]} == 2)); then options="-- $options"; fi
             ;;
+        doctor) options="--all $options" ;;
         run) options="--heap-map --verbose -- $options" ;;
         pressure) options="--follow $options" ;;
         config)

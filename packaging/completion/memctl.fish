@@ -1,6 +1,6 @@
 # fish completion for memctl(1); installed as /usr/share/fish/vendor_completions.d/memctl.fish
 
-set -l commands status heaps buffers alloc run zram pressure config
+set -l commands status heaps buffers alloc run zram pressure config doctor
 complete -c memctl -f
 complete -c memctl -l bus -x -a 'system session' -d 'The bus that memd serves'
 complete -c memctl -l json -d 'JSON: bytes and seconds'
@@ -19,6 +19,8 @@ complete -c memctl -n '__fish_seen_subcommand_from buffers' -l owner -x -d 'Of t
 complete -c memctl -n '__fish_seen_subcommand_from buffers' -l older -x -d 'Lent longer ago than this'
 complete -c memctl -n '__fish_seen_subcommand_from alloc' -l name -x -d 'Label for listings'
 complete -c memctl -n '__fish_seen_subcommand_from alloc' -a 'system contiguous any'
+complete -c memctl -n "not __fish_seen_subcommand_from $commands" -a doctor -d 'Look for what is wrong'
+complete -c memctl -n '__fish_seen_subcommand_from doctor' -l all -d 'Notes too'
 complete -c memctl -n '__fish_seen_subcommand_from run' -l heap-map -x -d 'OLD=NEW: show a heap under another name'
 complete -c memctl -n '__fish_seen_subcommand_from run' -l verbose -d 'Tell each allocation'
 complete -c memctl -n '__fish_seen_subcommand_from pressure' -l follow -d 'A line at each change'

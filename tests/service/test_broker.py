@@ -59,7 +59,7 @@ class Desk:
         self.level = Level.NONE
         self.told: list[Event] = []
         self.config = Config(
-            ZramSettings(), rules or (RULE,), BOUNDS, PressureSettings((), 4.0), ("contiguous", "system")
+            (ZramSettings(),), rules or (RULE,), BOUNDS, PressureSettings((), 4.0), ("contiguous", "system")
         )
         self.heaps = Heaps(root, True, {}, ("contiguous", "system", "simulated"))
         self.broker = Broker(root, self.config, self.heaps, self.told.append, lambda: self.level)

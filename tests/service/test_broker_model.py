@@ -85,7 +85,7 @@ class Lending(RuleBasedStateMachine):
         directory = self.stack.enter_context(tempfile.TemporaryDirectory())
         (Path(directory) / "proc").mkdir()
         (Path(directory) / "proc/meminfo").write_text("MemTotal: 99999 kB\nMemFree: 9 kB\nMemAvailable: 99999 kB\n")
-        config = Config(ZramSettings(), (RULE,), BOUNDS, PressureSettings((), 4.0), ())
+        config = Config((ZramSettings(),), (RULE,), BOUNDS, PressureSettings((), 4.0), ())
         root = Root(directory)
         self.broker = Broker(root, config, Heaps(root, True, {}, ()), lambda _event: None, lambda: level)
 
