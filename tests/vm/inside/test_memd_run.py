@@ -32,7 +32,13 @@ def test_the_nodes_stay_closed() -> None:
     assert people.run(MEMBER, HEAP_USER, "many", "system", 4096).returncode == 3
 
 
-@pytest.mark.parametrize("what", ["many", "threads", "children", "longer", "close-on-exec", "interrupted"])
+LONG = [
+    pytest.param(word, marks=pytest.mark.long)
+    for word in ("threads", "children", "longer", "close-on-exec", "interrupted")
+]
+
+
+@pytest.mark.parametrize("what", ["many", *LONG])
 def test_a_program_has_buffers_of_its_own(what: str) -> None:
     done = run(MEMBER, HEAP_USER, what, "system", 64 * 1024)
 
@@ -40,6 +46,7 @@ def test_a_program_has_buffers_of_its_own(what: str) -> None:
     assert people.memctl("buffers") == []
 
 
+@pytest.mark.long
 def test_a_program_that_dies_leaves_nothing() -> None:
     assert run(MEMBER, HEAP_USER, "dying", "system", 4096).returncode in (-9, 137)
     assert people.eventually(lambda: people.memctl("buffers") == [])
@@ -57,8 +64,8 @@ def test_an_old_name_for_the_boards_default_heap() -> None:
 
 
 def test_refusals_are_errnos() -> None:
-    assert run(STRANGER, HEAP_USER, "errno", "system", 4096).stdout == f"{errno.EACCES}\n"
-    assert run(MEMBER, HEAP_USER, "errno", "system", 1 << 40).stdout == f"{errno.ENOMEM}\n"
+    for user, size, number in ((STRANGER, 4096, errno.EACCES), (MEMBER, 1 << 40, errno.ENOMEM)):
+        assert run(user, HEAP_USER, "errno", "system", size).stdout == f"{number}\n"
 
 
 def test_wrong_calls_are_refused_as_by_the_kernel() -> None:
