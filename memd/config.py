@@ -21,6 +21,7 @@ SECTIONS: tuple[Section, ...] = (
     config_lending.SECTION,
     config_allow.SECTION,
     config_pressure.SECTION,
+    config_pressure.UNIT,
     config_heaps.HEAPS,
     config_heaps.HEAP,
 )
@@ -34,6 +35,7 @@ def build(source: Ini, total: int) -> Config:
         zrams=zrams,
         bounds=config_lending.settings(source, total, findings),
         pressure=config_pressure.settings(source, findings),
+        unit_pressure=config_pressure.units(source, findings),
         any_heaps=config_heaps.any_heaps(source, findings),
         rules=config_allow.rules(source, total, findings),
         aliases=config_heaps.aliases(source, findings),

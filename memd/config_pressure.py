@@ -6,14 +6,18 @@ import string
 from collections.abc import Callable
 from typing import Any
 
-from memd import config_keys, config_values, units
+from memd import config_keys, config_values
 from memd.config_keys import Key, Section
 from memd.early import Finding
 from memd.errors import MemdError
 from memd.ini import Ini
 from memd.model import Level, PressureSettings, Trigger
 from memd.policy.pressure import DEFAULT_HOLD, DEFAULT_RELIEF, DEFAULT_TRIGGERS
+from memd.units import format_seconds, parse_seconds
 
+LEVEL_KEYS = 5  # of the keys of [Pressure] those that a unit has too: Low, Medium, Critical, Relief, Hold
+MOST_UNITS = 64
+WATCHED_KINDS = ("service", "slice", "socket", "mount", "swap")
 UNIT_KINDS = ("service", "target", "timer", "path", "socket", "mount", "slice", "swap")
 UNIT_CHARACTERS = frozenset(string.ascii_letters + string.digits + ":-_.\\@")
 
@@ -23,7 +27,7 @@ def _trigger(level: Level) -> Callable[[str], Trigger]:
         kind, stall, window = [*text.split(), "", "", ""][:3]
         if kind not in {"some", "full"} or len(text.split()) != 3:
             raise MemdError(f"{text!r} is no PSI trigger; write it like 'some 100ms 1s'")
-        trigger = Trigger(kind, units.parse_seconds(stall), units.parse_seconds(window), level)
+        trigger = Trigger(kind, parse_seconds(stall), parse_seconds(window), level)
         if not 0 < trigger.stall <= trigger.window or not 0.5 <= trigger.window <= 10:
             raise MemdError(
                 f"{text!r}: the kernel takes windows from 500ms to 10s, and a stall above 0 up to the window"
@@ -34,7 +38,7 @@ def _trigger(level: Level) -> Callable[[str], Trigger]:
 
 
 def _relief(text: str) -> float:
-    seconds = units.parse_seconds(text)
+    seconds = parse_seconds(text)
     if not 0.5 < seconds <= 600:
         raise MemdError(f"{text!r} is out of range; write a time from 1s to 10min, longer than any window")
     return seconds
@@ -120,26 +124,76 @@ SECTION = Section(
 )
 
 
+def _level_keys(total: int) -> tuple[Key, ...]:
+    return _keys(total)[:LEVEL_KEYS]
+
+
+UNIT = Section(
+    name="Pressure",
+    keys=_level_keys,
+    what="The same for one unit of systemd (`[Pressure camera.service]`, `[Pressure user.slice]`), by the stalls of its cgroup alone."
+    " Its level is told as signal `UnitPressureChanged` and in the journal.",
+    named=True,
+)
+
+
 def settings(source: Ini, findings: list[Finding]) -> PressureSettings:
     values: dict[str, Any] = config_keys.read(source, SECTION.name, SECTION, 0, findings)
-    triggers = {trigger.level: trigger for trigger in DEFAULT_TRIGGERS}
-    triggers |= {Level[name.upper()]: values[name] for name in ("low", "medium", "critical") if name in values}
-    window = max(trigger.window for trigger in triggers.values())
-    relief = values.get("relief", max(DEFAULT_RELIEF, window * 2))
-    if relief <= window:
-        findings.append(_too_short(source, window))
-        relief = 2 * window
+    triggers, relief, hold = _level(source, SECTION.name, values, findings)
     return PressureSettings(
-        triggers=tuple(triggers[level] for level in sorted(triggers)),
+        triggers=triggers,
         relief=relief,
-        hold=min(values.get("hold", DEFAULT_HOLD), relief),
+        hold=hold,
         low_memory_monitor=values.get("low_memory_monitor", True),
         units={level: values[f"{level}_unit"] for level in Level if f"{level}_unit" in values},
     )
 
 
-def _too_short(source: Ini, window: float) -> Finding:
-    value = source.sections[SECTION.name]["Relief"]
-    longest = units.format_seconds(window)
+def units(source: Ini, findings: list[Finding]) -> dict[str, PressureSettings]:
+    """What is watched of single units; a name that is none is left out, and told."""
+    found: dict[str, PressureSettings] = {}
+    for place, name in config_keys.places(source, UNIT):
+        values: dict[str, Any] = config_keys.read(source, place, UNIT, 0, findings)
+        if len(found) == MOST_UNITS or not _is_watched(name):
+            findings.append(_no_unit(source, place, name))
+        else:
+            found[name] = PressureSettings(*_level(source, place, values, findings))
+    return found
+
+
+def _level(
+    source: Ini, place: str, values: dict[str, Any], findings: list[Finding]
+) -> tuple[tuple[Trigger, ...], float, float]:
+    """Triggers, relief and hold of one section."""
+    triggers = {trigger.level: trigger for trigger in DEFAULT_TRIGGERS}
+    triggers |= {Level[name.upper()]: values[name] for name in ("low", "medium", "critical") if name in values}
+    window = max(trigger.window for trigger in triggers.values())
+    relief = values.get("relief", max(DEFAULT_RELIEF, window * 2))
+    if relief <= window:
+        findings.append(_too_short(source, place, window))
+        relief = 2 * window
+    return tuple(triggers[level] for level in sorted(triggers)), relief, min(values.get("hold", DEFAULT_HOLD), relief)
+
+
+def _is_watched(name: str) -> bool:
+    """A unit that has a cgroup."""
+    try:
+        return _unit(name).rpartition(".")[2] in WATCHED_KINDS
+    except MemdError:
+        return False
+
+
+def _no_unit(source: Ini, place: str, name: str) -> Finding:
+    value = source.places[place]
+    message = (
+        f"{name[:60]!r} is no unit with a cgroup, or more than {MOST_UNITS} are named; write its whole name, as in"
+        " [Pressure camera.service]; the section is ignored"
+    )
+    return Finding(file=value.file, line=value.line, section=place, key="", message=message)
+
+
+def _too_short(source: Ini, place: str, window: float) -> Finding:
+    value = source.sections[place]["Relief"]
+    longest = format_seconds(window)
     error = MemdError(f"{value.text} is not longer than the longest window ({longest})")
-    return config_keys.wrong_value(SECTION.name, "Relief", value, error, f"{2 * window:g}s is taken")
+    return config_keys.wrong_value(place, "Relief", value, error, f"{2 * window:g}s is taken")

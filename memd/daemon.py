@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 
 from memd import __version__, config, names
 from memd.bus import library
+from memd.bus.connection import CallFailed
 from memd.bus.server import NameTaken, Server
 from memd.bus.services import Services
 from memd.early import Finding, ZramOutcome
-from memd.errors import BadKernelFile, ConfigError
+from memd.errors import BadKernelFile, ConfigError, MemdError
 from memd.ini import Ini
 from memd.kernel import fdstore, meminfo
 from memd.kernel.fdstore import FdStore, Stored
@@ -37,6 +38,7 @@ from memd.service.owners import Owners
 from memd.service.pressurefds import PressureFds
 from memd.service.pressuresockets import PressureSockets
 from memd.service.status import Status
+from memd.service.unitwatch import UnitWatch
 from memd.service.watch import Watch
 from systemd import daemon as systemd_daemon
 
@@ -55,6 +57,7 @@ FEATURES = (
     "PressureChanged",
     "CmaAllocationFailed",
     "OpenPressureFd",
+    "UnitPressureChanged",
 )
 NO_KCMP = "this kernel has no CONFIG_KCMP: systemd keeps one owner's buffers for memd, and those of others are forgotten if memd ends"
 ZRAM_EVENTS = {"active": names.MESSAGE_ZRAM_READY, "adopted": names.MESSAGE_ZRAM_READY, "off": names.MESSAGE_ZRAM_OFF}
@@ -87,6 +90,8 @@ class Daemon:
         self._watch = Watch(root, settings.pressure, self._tell, self._server.pressure_changed)
         self._pressure_fds = PressureFds()
         self._pressure_sockets = PressureSockets(pressuresockets.directory(os.environ.get("RUNTIME_DIRECTORY")))
+        self._unit_pressure = settings.unit_pressure
+        self._units = UnitWatch(root, self._tell, self._server.unit_pressure_changed, self._server.control_group)
         self._hooks = Hooks(self._server.start_unit, self._tell)
         self._hooks.units = settings.pressure.units
         self._watch.listeners += [
@@ -153,12 +158,27 @@ class Daemon:
         await self._server.start(self._options.bus, self._services())
         stack.push_async_callback(self._server.stop)
         stack.push_async_callback(self._hooks.stop)
+        stack.push_async_callback(self._units.stop)
+        self._status.units = self._units
         self._status.unheard = await self._unheard()
 
     async def _unheard(self) -> tuple[str, ...]:
         """Who won't hear of pressure though the configuration wants it: a line each."""
-        reasons = (self._pressure_sockets.start(), await self._server.warn(self._pressure.low_memory_monitor))
+        reasons = (
+            self._pressure_sockets.start(),
+            await self._server.warn(self._pressure.low_memory_monitor),
+            await self._follow_units(),
+        )
         return tuple(filter(None, reasons))
+
+    async def _follow_units(self) -> str:
+        """Why units that the configuration names can't be watched; "" where all is well."""
+        try:
+            await self._server.follow_units(self._unit_pressure, self._units.look)
+        except (MemdError, CallFailed, ConnectionError, TimeoutError) as error:
+            return f"pressure of units can't be watched: {error}"
+        await self._units.configure(self._unit_pressure)
+        return ""
 
     def _services(self) -> Services:
         return Services(
@@ -191,6 +211,7 @@ class Daemon:
         self._heaps.configure(settings.aliases, settings.any_heaps)
         self._broker.configure(settings)
         self._pressure, self._hooks.units = settings.pressure, settings.pressure.units
+        self._unit_pressure = settings.unit_pressure
         await self._watch.configure(settings.pressure)
         self._status.unheard = await self._unheard()
         self._status.findings, self._status.lacking = (), config.lacking(settings)

@@ -322,6 +322,7 @@ class Config:
     bounds: Bounds
     pressure: PressureSettings
     any_heaps: tuple[str, ...]
+    unit_pressure: dict[str, PressureSettings] = field(default_factory=dict)
     aliases: dict[str, tuple[str, ...]] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
 

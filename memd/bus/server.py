@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from memd.bus import contract, lowmemory, naming, systemd, variants
@@ -46,6 +46,8 @@ class Server:
         self._refreshing: asyncio.Task[None] | None = None
         self._stale = False
         self._warns = False
+        self._followed: dict[str, str] = {}
+        self._unit_changed: Callable[[str], None] = lambda _: None
 
     async def start(self, address: str, services: Services) -> None:
         """Return when the name is owned. ConnectionError (the bus, or its policy), NameTaken."""
@@ -124,6 +126,28 @@ class Server:
             raise Failed("memd is on no bus")
         await systemd.start_unit(self._connection, unit)
 
+    def unit_pressure_changed(self, unit: str, level: Level, facts: Mapping[str, object]) -> None:
+        told = variants.dictionary(self._library, facts)
+        self._signal(ROOT_PATH, MANAGER, "UnitPressureChanged", "ssa{sv}", [unit, str(level), told])
+
+    async def follow_units(self, units: Collection[str], changed: Callable[[str], None]) -> None:
+        """`changed(unit)` whenever systemd says that one of these has; no others are followed. Failed where there is no systemd."""
+        assert self._connection, "start() comes first"
+        for unit in self._followed.values():
+            await self._connection.call_bus("RemoveMatch", "s", [systemd.match(unit)])
+        self._followed, self._unit_changed = {}, changed
+        for unit in units:
+            await self._connection.call_bus("AddMatch", "s", [systemd.match(unit)])
+            self._followed[systemd.unit_path(unit)] = unit
+        if units:
+            await systemd.subscribe(self._connection)
+
+    async def control_group(self, unit: str) -> str:
+        """Of a unit, "" while it does not run. Failed where systemd does not tell."""
+        if not self._connection:
+            raise Failed("memd is on no bus")
+        return await systemd.control_group(self._connection, unit)
+
     def heaps_changed(self) -> None:
         """Objects came or went: say so, once for changes that come together."""
         self._stale = True
@@ -155,7 +179,11 @@ class Server:
     # In
 
     def _signalled(self, signal: Received) -> None:
-        """Only the bus may say that somebody has gone: a client can send the same words to us directly."""
+        """Only the bus may say that somebody has gone: a client can send the same words to us directly. That a unit has changed anybody
+        may say: then systemd is asked."""
+        if signal.member == "PropertiesChanged" and signal.path in self._followed:
+            self._unit_changed(self._followed[signal.path])
+            return
         if (signal.sender, signal.interface, signal.member, signal.signature) != (BUS, BUS, "NameOwnerChanged", "sss"):
             return
         if not self._connection:  # stopped, and the name that went is ours

@@ -18,6 +18,7 @@ from memd.policy import swapfill
 from memd.service.broker import Broker
 from memd.service.heaps import Heaps
 from memd.service.owners import Owners
+from memd.service.unitwatch import UnitWatch
 from memd.service.watch import Watch
 
 T = TypeVar("T")
@@ -50,13 +51,22 @@ class Status:
         self.findings: Sequence[Finding] = ()
         self.lacking: Sequence[str] = ()
         self.unheard: Sequence[str] = ()
+        self.units: UnitWatch | None = None
         self.version = ""
         self.simulated = False
 
     @property
     def missing(self) -> tuple[str, ...]:
         """One line for each thing that this machine lacks and memd does without."""
-        return (*self._watch.missing, *self._heaps.missing, *self._owners.missing, *self.lacking, *self.unheard)
+        units = self.units.missing if self.units else ()
+        return (
+            *self._watch.missing,
+            *self._heaps.missing,
+            *self._owners.missing,
+            *self.lacking,
+            *self.unheard,
+            *units,
+        )
 
     async def read(self) -> dict[str, object]:
         machine = await self._machine()
@@ -77,6 +87,7 @@ class Status:
             "cma": machine.cma,
             "heaps": [_heap(heap, lent) for heap in self._heaps.heaps],
             "pressure": self._pressure(machine.psi),
+            "unit_pressure": self.units.status() if self.units else [],
         }
 
     async def _machine(self) -> Machine:

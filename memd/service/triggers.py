@@ -25,29 +25,32 @@ class Triggers:
     def __len__(self) -> int:
         return len(self._open)
 
-    def open(self, root: Root, settings: PressureSettings) -> PressureSettings:
-        """The settings that hold now: as asked, or over the windows that need no capability. OSError, and nothing open, if none do."""
-        if not root.is_machine and root.exists(psi.NAME):
-            raise OSError(errno.ENOSYS, "a recorded machine has no triggers", root.path(psi.NAME))
+    def open(self, root: Root, settings: PressureSettings, name: str = psi.NAME) -> PressureSettings:
+        """The settings that hold now: as asked, or over the windows that need no capability. OSError, and nothing open, if none do.
+        `name`: the machine's file, or the memory.pressure of a cgroup."""
+        if not root.is_machine and root.exists(name):
+            raise OSError(errno.ENOSYS, "a recorded machine has no triggers", root.path(name))
         try:
-            self._open_all(root, settings)
+            self._open_all(root, settings, name)
         except OSError as error:
             if error.errno not in NOT_PERMITTED:
                 raise
             settings = pressure.unprivileged(settings)
-            self._open_all(root, settings)
+            self._open_all(root, settings, name)
         return settings
 
-    def _open_all(self, root: Root, settings: PressureSettings) -> None:
+    def _open_all(self, root: Root, settings: PressureSettings, name: str) -> None:
         try:
             for trigger in settings.triggers:
-                self._open[trigger] = urgent = Urgent(psi.open_trigger(root, trigger))
+                self._open[trigger] = urgent = Urgent(psi.open_trigger(root, trigger, name))
                 asyncio.get_running_loop().add_reader(urgent.fileno(), self._ready, trigger)
         except OSError:
             self.close()
             raise
 
     def _ready(self, trigger: Trigger) -> None:
+        if trigger not in self._open:  # closed by one that was ready in the same turn
+            return
         if self._open[trigger].take():
             self._heard(trigger)
         else:

@@ -37,10 +37,19 @@ def read(root: Root) -> dict[str, object]:
     try:
         memory = meminfo.read(root)
         facts |= {key: getattr(memory, key) for key in MEMORY if getattr(memory, key) is not None}
-        stalls = psi.read(root)
     except (OSError, BadKernelFile):
         return facts  # GetStatus names the file; an event must not wait for it
-    for kind, line in (("some", stalls.some), ("full", stalls.full)) if stalls else ():
+    return facts | stalls(root)
+
+
+def stalls(root: Root, name: str = psi.NAME) -> dict[str, object]:
+    """PSI of the machine, or of the cgroup whose memory.pressure `name` is, in percent; empty where it can't be read."""
+    try:
+        now = psi.read(root, name)
+    except (OSError, BadKernelFile):
+        return {}
+    facts: dict[str, object] = {}
+    for kind, line in (("some", now.some), ("full", now.full)) if now else ():
         if line:
             facts |= {f"{kind}_avg10": line.avg10, f"{kind}_avg60": line.avg60}
     return facts

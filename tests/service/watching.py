@@ -52,17 +52,19 @@ class Kernel:
 
     def __init__(self) -> None:
         self.opened: list[Trigger] = []
+        self.files: list[str] = []
         self.refuse: int | None = None
         self.absent: int | None = None
         self._ends: dict[Level, tuple[socket.socket, socket.socket]] = {}
 
-    def open_trigger(self, root: Root, trigger: Trigger) -> int:
+    def open_trigger(self, root: Root, trigger: Trigger, name: str = psi.NAME) -> int:
         if self.absent or (self.refuse and trigger.window % 2):
-            raise OSError(self.absent or self.refuse, "no", root.path(psi.NAME))
+            raise OSError(self.absent or self.refuse, "no", root.path(name))
         with socket.create_server(("127.0.0.1", 0)) as server:
             sender = socket.create_connection(server.getsockname())
             receiver, _ = server.accept()
         self.opened.append(trigger)
+        self.files.append(name)
         self.close(trigger.level)
         self._ends[trigger.level] = sender, receiver
         return os.dup(receiver.fileno())

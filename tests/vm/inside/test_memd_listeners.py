@@ -112,3 +112,33 @@ def test_a_service_is_turned_to_memd() -> None:
         )  # fmt: skip
         assert "MEMORY_PRESSURE_WATCH=/run/memd/pressure/medium" in environment.splitlines()
         assert ("MEMORY_PRESSURE_WRITE" not in environment) is gone
+
+
+@pytest.mark.timeout(150)
+def test_a_unit_has_its_own_level_and_its_cgroup_may_go() -> None:
+    """A service stalls, its level is told; it ends with its cgroup, the level comes down, and the next one is watched again."""
+    DROP_IN.parent.mkdir(exist_ok=True, parents=True)
+    DROP_IN.write_text("[Pressure memd-stalled.service]\nLow=some 20ms 1s\nRelief=2s\n")
+    output("systemctl", "reload", "memd")
+    try:
+        for _ in range(2):
+            people.calm()
+            stall = subprocess.Popen(
+                ["systemd-run", "--wait", "--quiet", "--collect", "--unit=memd-stalled", "-p", "MemoryMax=32M",
+                 "-p", "MemorySwapMax=32M", sys.executable, HERE / "thrash.py", str(48 << 20), "30"]
+            )  # fmt: skip
+            wait("a level of the unit", lambda: unit_level() != "none")
+            subprocess.run(["systemctl", "stop", "memd-stalled"])
+            stall.wait()
+            wait("relief of the unit", lambda: unit_level() == "none", 60)
+    finally:
+        DROP_IN.unlink()
+        output("systemctl", "reload", "memd")
+    told = people.journal("MEMD_UNIT=memd-stalled.service", "MEMD_PREVIOUS=none")
+    assert len(told) >= 2
+    assert people.memctl("status")["unit_pressure"] == []
+
+
+def unit_level() -> str:
+    (unit,) = people.memctl("status")["unit_pressure"]
+    return str(unit["level"])
