@@ -72,6 +72,7 @@ def dbus_broker(directory: Path) -> Iterator[Bus]:
     ours, theirs = socket.socketpair()
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(directory / "bus"))
+    os.chmod(directory / "bus", 0o666)
     listener.listen(128)
     listener.setblocking(False)  # the broker accepts until it is told to try again
     command = ["dbus-broker", "--controller", str(theirs.fileno()), "--machine-id", "0123456789abcdef" * 2]

@@ -70,9 +70,11 @@ def target(member: str) -> tuple[str, str, str, str]:
 
 
 @contextlib.contextmanager
-def running(address: str, directory: Path, library: str = "dbus_next", *options: str) -> Iterator[Daemon]:
+def running(
+    address: str, directory: Path, library: str = "dbus_next", *options: str, config: str = CONFIG
+) -> Iterator[Daemon]:
     """memd with --simulate, from its exec to its end: by SIGTERM with status 0, unless the test sees to another. `options`: its own."""
-    (directory / "memd.conf").write_text(CONFIG)
+    (directory / "memd.conf").write_text(config)
     log = directory / "memd.log"
     command = [sys.executable, "-m", "memd", *LIBRARY[library], "--bus", address, "--simulate", *options]
     with log.open("wb") as stderr:
