@@ -17,11 +17,12 @@ from memd.model import Buffer, Caller, Config, Event, Grant, Heap, HeapKind, Lev
 from memd.names import MESSAGE_WRITTEN_OFF
 from memd.policy import admission, arguments, owners, rules
 from memd.service import facts, source
+from memd.service.charges import Reservation
 from memd.service.errand import Errand
 from memd.service.exhausted import Exhausted, Signal
 from memd.service.heaps import Heaps
 from memd.service.keeper import Keeper
-from memd.service.ledger import Ledger, Reservation
+from memd.service.ledger import Ledger
 from memd.service.refusals import Refusals, error
 from memd.service.workers import Worker
 from memd.units import format_seconds, format_size

@@ -14,7 +14,8 @@ from memd.kernel import dmabuf
 from memd.kernel.requester import Requester
 from memd.model import Caller, Grant, HeapKind, Request
 from memd.service import source
-from memd.service.ledger import Ledger, Reservation
+from memd.service.charges import Reservation
+from memd.service.ledger import Ledger
 
 
 class Errand:

@@ -9,7 +9,7 @@ from memd import config_allow, config_lending, errors, names
 from memd.config_lending import default_bounds
 from memd.model import Bounds
 from memd.policy import arguments
-from memd.service import ledger, refusals
+from memd.service import refusals, sets
 
 PAGE = (Path(__file__).parent.parent.parent / "docs/broker.md").read_text()
 G = 1 << 30
@@ -43,6 +43,6 @@ def test_the_defaults_are_stated() -> None:
 def test_the_numbers_are_the_codes() -> None:
     assert f"at most {arguments.MAX_MANY} buffers" in PAGE
     assert f"longer than {arguments.MAX_LABEL} characters" in PAGE
-    assert f"At most {ledger.MAX_OWNERS} owners" in PAGE
+    assert f"At most {sets.MAX_OWNERS} owners" in PAGE
     assert names.MESSAGE_REFUSED in PAGE
     assert (refusals.BURST, refusals.INTERVAL) == (5, 30.0)

@@ -18,7 +18,7 @@ from memd.errors import Busy, LimitsExceeded
 from memd.kernel import fdstore, memfd, simheap, weakref
 from memd.kernel.fdstore import FdStore, Stored
 from memd.model import Buffer, Caller, Event, Heap, HeapKind
-from memd.service import ledger
+from memd.service import sets
 from memd.service.keeper import Keeper
 from memd.service.ledger import Ledger
 from tests.service.fdstores import FakeSystemd
@@ -307,7 +307,7 @@ async def test_an_owner_whose_set_systemd_does_not_take_gets_nothing(
 
 
 async def test_sets_that_left_make_room_before_another_comes(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger, "MAX_OWNERS", 1)
+    monkeypatch.setattr(sets, "MAX_OWNERS", 1)
     for turn in range(5):
         await life.books.make_room(f"uid:{turn}")
         close(life.lend(caller=replace(CALLER, owner=f"uid:{turn}"))[0])

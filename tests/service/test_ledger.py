@@ -12,7 +12,7 @@ import pytest
 from memd.errors import Busy, NoSuchBuffer
 from memd.kernel import simheap
 from memd.model import Buffer, Caller, Heap, HeapKind, Usage
-from memd.service import alive, ledger
+from memd.service import alive, sets
 from memd.service.alive import Watched
 from memd.service.ledger import Ledger
 
@@ -167,7 +167,7 @@ async def test_only_the_owners_asked_for_are_read(books: Ledger) -> None:
 
 
 async def test_owners_are_bounded(books: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger, "MAX_OWNERS", 3)
+    monkeypatch.setattr(sets, "MAX_OWNERS", 3)
     fds, _ = lend(books, caller=replace(CALLER, owner="uid:1"))
     close(lend(books, caller=replace(CALLER, owner="uid:2"))[0])
     reservation = books.reserve("uid:3", "camera", SYSTEM, (PAGE,))

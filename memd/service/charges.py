@@ -1,0 +1,126 @@
+"""What is charged, and to whom: bytes and buffers by owner, by rule, by area and in all, reservations included. Counting only: what is
+alive is the ledger's word.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from memd.model import WRITTEN_OFF, Buffer, Heap, Usage
+
+Key = tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Use:
+    bytes: int = 0
+    buffers: int = 0
+
+
+NOTHING = Use()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reservation:
+    """A place in the books for a request that is on its way. Ends in `book` or `give_back`, exactly once."""
+
+    owner: str
+    rule: str
+    heap: Heap
+    sizes: tuple[int, ...]
+
+
+class Charges:
+    """Whoever has nothing has no entry, so that this is bounded by the buffers there may be."""
+
+    def __init__(self) -> None:
+        self._uses: dict[Key, Use] = {}
+        self._open: set[Reservation] = set()
+
+    def usage(self, owner: str, rule: str, areas: Iterable[str], area: str = "") -> Usage:
+        """`areas`: those of the heaps that the deciding rule names; `area`: that of the request's heap."""
+        everyone, own, by_rule = self._use("all"), self._use("owner", owner), self._use("rule", rule)
+        shares = [self._use("share", owner, area) for area in set(areas)]
+        return Usage(
+            total_bytes=everyone.bytes,
+            total_buffers=everyone.buffers,
+            owner_bytes=own.bytes,
+            owner_buffers=own.buffers,
+            share_bytes=sum(share.bytes for share in shares),
+            share_buffers=sum(share.buffers for share in shares),
+            rule_bytes=by_rule.bytes,
+            rule_buffers=by_rule.buffers,
+            area_bytes=self._use("share", owner, area).bytes,
+            rule_area_bytes=self._use("rule", rule, area).bytes,
+        )
+
+    def total(self) -> tuple[int, int]:
+        """(bytes, buffers) of all together."""
+        use = self._use("all")
+        return use.bytes, use.buffers
+
+    def owners(self) -> dict[str, tuple[int, int]]:
+        """Owner -> (bytes, buffers) that are charged to him."""
+        return {key[1]: (use.bytes, use.buffers) for key, use in self._uses.items() if key[0] == "owner"}
+
+    def buffers_of(self, area: str) -> int:
+        return self._use("area", area).buffers
+
+    def areas(self) -> set[str]:
+        """Of which anything is lent or reserved."""
+        return {key[1] for key in self._uses if key[0] == "area"}
+
+    def pending(self, area: str | None) -> int:
+        """Bytes that are promised and not yet taken from the kernel, of one area or of all."""
+        return sum(sum(one.sizes) for one in self._open if area in {None, one.heap.area})
+
+    def reserving(self) -> set[str]:
+        """Owners with requests on their way."""
+        return {reservation.owner for reservation in self._open}
+
+    def reserve(self, reservation: Reservation) -> None:
+        self._open.add(reservation)
+        self._reserved(reservation, 1)
+
+    def give_back(self, reservation: Reservation) -> None:
+        self._open.remove(reservation)
+        self._reserved(reservation, -1)
+
+    def taken(self, reservation: Reservation) -> None:
+        """It is buffers now, which are charged as it was."""
+        self._open.remove(reservation)
+
+    def count(self, buffer: Buffer, times: int) -> None:
+        """1 when it is lent, -1 when it is back. Who was let off pays nothing, and all lending together does."""
+        if buffer.state == WRITTEN_OFF:
+            for key in (("all",), ("area", buffer.area)):
+                self._add(key, times * buffer.size, times)
+        else:
+            self._charge(buffer.owner, buffer.rule, buffer.area, times * buffer.size, times)
+
+    def _reserved(self, one: Reservation, times: int) -> None:
+        self._charge(one.owner, one.rule, one.heap.area, times * sum(one.sizes), times * len(one.sizes))
+
+    def _charge(self, owner: str, rule: str, area: str, size: int, count: int) -> None:
+        for key in _keys(owner, rule, area):
+            self._add(key, size, count)
+
+    def _add(self, key: Key, size: int, count: int) -> None:
+        use = self._uses.get(key)
+        if use is None:
+            use = self._uses[key] = Use()
+        use.bytes += size
+        use.buffers += count
+        if not use.buffers:
+            del self._uses[key]
+
+    def _use(self, *key: str) -> Use:
+        return self._uses.get(key) or NOTHING
+
+
+@functools.lru_cache(256)
+def _keys(owner: str, rule: str, area: str) -> tuple[Key, ...]:
+    """What a buffer counts against."""
+    return ("all",), ("area", area), ("owner", owner), ("share", owner, area), ("rule", rule), ("rule", rule, area)
