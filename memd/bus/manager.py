@@ -95,9 +95,9 @@ class Manager:
         buffers, following = await self._services.broker.buffers(caller, **wanted)
         return Answer(([_row(buffer) for buffer in buffers], {"next": following}))
 
-    async def get_status(self, _sender: str, given: Options) -> Answer:
+    async def get_status(self, sender: str, given: Options) -> Answer:
         options(given, {})
-        return Answer((await self._services.status.read(),))
+        return Answer((await self._services.status.read(await self._caller(sender)),))
 
     async def reload(self, sender: str, given: Options) -> Answer:
         options(given, {})

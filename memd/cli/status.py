@@ -12,9 +12,10 @@ from memd.units import format_seconds, format_size
 
 if TYPE_CHECKING:
     from memd.cli.render import Colour
-    from memd.client.types import CmaFacts, HeapFacts, PressureFacts, Status, SwapFacts, ZramFacts
+    from memd.client.types import CmaFacts, HeapFacts, OwnerFacts, PressureFacts, Status, SwapFacts, ZramFacts
 
 LEVEL_COLOURS: dict[str, Colour] = {"none": "green", "low": "yellow", "medium": "yellow", "critical": "red"}
+MOST_OWNERS = 10  # shown; --json has more
 KINDS = {"udmabuf": "memfd pages as a DMA-BUF", "simulated": "SIMULATED: a memfd, no DMA-BUF"}
 
 
@@ -46,6 +47,7 @@ def text(status: Status, look: Look) -> str:
         *_swaps(status),
         *_cmas(status),
         *_heaps(status),
+        *_lending(status),
         *_pressure(status["pressure"]),
     ]
     lines += [Line("degraded", safe(finding), colour="yellow") for finding in status["degraded"]]
@@ -151,6 +153,24 @@ def heap_notes(facts: HeapFacts) -> str:
     if facts["aliases"]:
         notes.append("also called " + ", ".join(safe(alias) for alias in facts["aliases"]))
     return "; ".join(notes)
+
+
+def _lending(status: Status) -> list[Line]:
+    lending = status["lending"]
+    count, most = lending["lent_buffers"], common.plural(lending["max_buffers"], "buffer")
+    words = f"{_of(lending['lent_bytes'], lending['max_bytes'])}, {count} of {most}"
+    words += f"; {common.plural(lending['refused'], 'request')} refused" if lending["refused"] else ""
+    fill = lending["lent_bytes"] / lending["max_bytes"] if lending["max_bytes"] else None
+    return [Line("lent", words, fill), *(_owner(facts) for facts in status["owners"][:MOST_OWNERS])]
+
+
+def _owner(facts: OwnerFacts) -> Line:
+    words = f"{format_size(facts['lent_bytes'])} in {common.plural(facts['lent_buffers'], 'buffer')}"
+    if facts["refused"]:
+        words += (
+            f"; {common.plural(facts['refused'], 'request')} refused, the last: {safe(facts.get('last_refusal', ''))}"
+        )
+    return Line(f"  {safe(facts['owner'])}", words)
 
 
 def _pressure(facts: PressureFacts) -> list[Line]:

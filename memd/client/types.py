@@ -85,6 +85,29 @@ class HeapFacts(_HeapKnown, total=False):
     device: str
 
 
+class LendingFacts(TypedDict):
+    """All owners together, what they may have, and how often anybody was refused since memd started."""
+
+    lent_bytes: int
+    lent_buffers: int
+    max_bytes: int
+    max_buffers: int
+    refused: int
+
+
+class _OwnerKnown(TypedDict):
+    owner: str
+    lent_bytes: int
+    lent_buffers: int
+    refused: int
+
+
+class OwnerFacts(_OwnerKnown, total=False):
+    """One owner; root sees those who have most, others themselves."""
+
+    last_refusal: str
+
+
 class PressureFacts(TypedDict, total=False):
     """Averages in percent of the last 10 and 60 seconds. `level`, `since` (seconds in this level) and `mode` are GetStatus's, the
     sizes from `total` on are of the facts that a PressureChanged carries."""
@@ -120,6 +143,8 @@ class Status(TypedDict):
     swap_fill: FillFacts
     cma: list[CmaFacts]
     heaps: list[HeapFacts]
+    lending: LendingFacts
+    owners: list[OwnerFacts]
     pressure: PressureFacts
 
 

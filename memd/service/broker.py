@@ -16,7 +16,7 @@ from memd.kernel.root import Root
 from memd.model import Buffer, Caller, Config, Event, Grant, Heap, HeapKind, Level, Request, Rule, Verdict
 from memd.names import MESSAGE_WRITTEN_OFF
 from memd.policy import admission, arguments, owners, rules
-from memd.service import facts, source
+from memd.service import facts, source, totals
 from memd.service.charges import Reservation
 from memd.service.errand import Errand
 from memd.service.exhausted import Exhausted, Signal
@@ -139,6 +139,11 @@ class Broker:
         """Heap name -> (bytes, buffers) alive now."""
         await self._refresh()
         return self._ledger.lent()
+
+    def totals(self, caller: Caller | None) -> dict[str, object]:
+        """`lending`, and `owners` as this caller may know them (None: nobody's), by the books, which `lent` brings up to date."""
+        told: dict[str, object] = {"lending": totals.lending(self._ledger, self._config.bounds, self._refusals)}
+        return told | {"owners": totals.owners(self._ledger, self._refusals, caller)} if caller else told
 
     async def _refresh(self, owners: Iterable[str] | None = None) -> None:
         try:

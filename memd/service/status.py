@@ -13,7 +13,7 @@ from memd.early import Finding, MemInfo, Noun, Swap, ZramOutcome, ZramStat
 from memd.errors import BadKernelFile
 from memd.kernel import cma, meminfo, psi, swaps, zram
 from memd.kernel.root import Root
-from memd.model import Heap, Psi, SwapFill
+from memd.model import Caller, Heap, Psi, SwapFill
 from memd.policy import swapfill
 from memd.service.broker import Broker
 from memd.service.heaps import Heaps
@@ -68,7 +68,8 @@ class Status:
             *units,
         )
 
-    async def read(self) -> dict[str, object]:
+    async def read(self, caller: Caller | None = None) -> dict[str, object]:
+        """`caller`: whom it is for; None leaves out what concerns single owners."""
         machine = await self._machine()
         lent = await self._broker.lent()
         return {
@@ -86,6 +87,7 @@ class Status:
             "swap_fill": _fill(swapfill.fill(machine.memory, machine.swaps, machine.zrams)),
             "cma": machine.cma,
             "heaps": [_heap(heap, lent) for heap in self._heaps.heaps],
+            **self._broker.totals(caller),
             "pressure": self._pressure(machine.psi),
             "unit_pressure": self.units.status() if self.units else [],
         }

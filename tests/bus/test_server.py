@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -34,7 +35,7 @@ from memd.service.pressurefds import PressureFds
 from memd.service.status import Status
 from memd.service.watch import Watch
 from tests.bus.buses import Bus, dbus_daemon
-from tests.bus.daemon import REPOSITORY, Daemon, running
+from tests.bus.daemon import REPOSITORY, Daemon, call, running
 
 MEMINFO = "MemTotal: 4000000 kB\nMemAvailable: 3000000 kB\nMemFree: 2000000 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n"
 NOBODY = 65534
@@ -329,3 +330,22 @@ def test_write_off_by_root(steady: Daemon) -> None:
     assert (reply.error_name, reply.body[0]["size"].value) == ("", 4096)
     assert "written-off" in [row["state"].value for row in rows if row["id"].value == number]
     assert gone.error_name == "org.memd1.Error.NoSuchBuffer"
+
+
+@as_root
+def test_a_status_tells_each_owner_of_himself(steady: Daemon) -> None:
+    """An unprivileged user is refused once, which his status and root's tell; what root has is not for him to see."""
+    command = ["busctl", f"--address={steady.address}", "--json=short", "call", BUS_NAME, "/org/memd1", MANAGER]
+    for arguments in (["Allocate", "sta{sv}", "simulated", "4096", "0"], ["GetStatus", "a{sv}", "0"]):
+        done = subprocess.run(
+            [*command, *arguments], user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True, text=True
+        )
+    with steady.client() as client:
+        buffer = call(client, "Allocate", "sta{sv}", "simulated", 4096, {})
+        all_owners = call(client, "GetStatus").body[0]["owners"].value
+        buffer.close()
+
+    (own,) = json.loads(done.stdout)["data"][0]["owners"]["data"]
+    assert (own["owner"]["data"], own["lent_buffers"]["data"]) == (f"uid:{NOBODY}", 0)
+    assert "no [Allow] rule" in own["last_refusal"]["data"]
+    assert {row["owner"].value for row in all_owners} >= {f"uid:{NOBODY}", "uid:0"}

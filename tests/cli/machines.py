@@ -79,6 +79,17 @@ BOARD: Status = {
             "lent_buffers": 0,
         },
     ],
+    "lending": {"lent_bytes": 104 * M, "lent_buffers": 4, "max_bytes": 2 * G, "max_buffers": 10_000, "refused": 12},
+    "owners": [
+        {
+            "owner": "camera.service",
+            "lent_bytes": 96 * M,
+            "lent_buffers": 3,
+            "refused": 12,
+            "last_refusal": "rule camera: the owner may have 96M, 96M in use, 32M asked for",
+        },
+        {"owner": "uid:1000", "lent_bytes": 8 * M, "lent_buffers": 1, "refused": 0},
+    ],
     "pressure": {
         "level": "medium",
         "since": 42.0,
@@ -114,6 +125,8 @@ BARE: Status = {
             "lent_buffers": 0,
         }
     ],
+    "lending": {"lent_bytes": 0, "lent_buffers": 0, "max_bytes": 256 * M, "max_buffers": 10_000, "refused": 0},
+    "owners": [],
     "pressure": {"level": "none", "since": 0.4, "mode": "free memory and swap, looked at every 2 s"},
 }
 
@@ -134,6 +147,7 @@ HOSTILE: Status = {
             "device": "\x1b",
         }
     ],
+    "owners": [{"owner": "\x1b[m", "lent_bytes": 1, "lent_buffers": 1, "refused": 1, "last_refusal": "\x1b\n"}],
     "pressure": {"level": "\x1b[0m", "since": 1.0, "mode": "\x07"},
     "zram": [{**BOARD["zram"][0], "device": "/dev/\x1bzram", "algorithm": "\x1bz"}],
     "swap": [{"path": "/\x1bswap", "kind": "\x1bfile", "size": 1, "used": 0, "priority": 0}],

@@ -761,3 +761,33 @@ async def test_a_buffer_that_others_keep_can_be_written_off(desk: Desk) -> None:
     close([kept, again])
     with pytest.raises(NoSuchBuffer):
         await desk.broker.write_off(kept.id)
+
+
+async def test_totals_say_who_has_how_much_and_who_was_refused(desk: Desk) -> None:
+    """Root sees all, others themselves; what a status says of all together is no secret."""
+    mine, theirs = await desk.one(CAMERA, 2 * PAGE), await desk.one(OTHER)
+    desk.configure(replace(RULE, max_bytes=2 * PAGE))
+    for _ in range(3):
+        with pytest.raises(QuotaExceeded):
+            await desk.one(CAMERA)
+    await desk.broker.lent()
+
+    reason = "rule camera: the owner may have 8K, 8K in use, 4K asked for"
+    camera = {"owner": "uid:1000", "lent_bytes": 2 * PAGE, "lent_buffers": 1, "refused": 3, "last_refusal": reason}
+    other = {"owner": "uid:2000", "lent_bytes": PAGE, "lent_buffers": 1, "refused": 0}
+    lending = {
+        "lent_bytes": 3 * PAGE,
+        "lent_buffers": 2,
+        "max_bytes": BOUNDS.max_bytes,
+        "max_buffers": BOUNDS.max_buffers,
+        "refused": 3,
+    }
+    assert desk.broker.totals(ROOT) == {"lending": lending, "owners": [camera, other]}
+    assert desk.broker.totals(CAMERA)["owners"] == [camera]
+    assert desk.broker.totals(STRANGER)["owners"] == []
+    assert "owners" not in desk.broker.totals(None)
+
+    for grant in (mine, theirs):
+        os.close(grant.fd)
+    await desk.broker.lent()
+    assert desk.broker.totals(ROOT)["owners"] == [{**camera, "lent_bytes": 0, "lent_buffers": 0}]

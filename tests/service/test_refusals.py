@@ -5,6 +5,7 @@ from __future__ import annotations
 from memd import names
 from memd.model import Caller, Event, Heap, HeapKind, Request
 from memd.policy.admission import refusal
+from memd.service.allowance import MAX_KEYS
 from memd.service.refusals import BURST, INTERVAL, Refusals
 
 REQUEST = Request(Heap("system", HeapKind.SYSTEM), (4096, 4096), "label")
@@ -53,3 +54,15 @@ def test_an_owner_who_keeps_asking_is_written_now_and_then() -> None:
     assert len(told) == BURST + 2
     assert told[-1].fields["MEMD_SUPPRESSED"] == 1000 - BURST
     assert "995 more" in told[-1].message
+
+
+def test_all_are_counted_and_few_remembered() -> None:
+    one = Refusals(lambda _event: None, lambda: 0.0)
+    for uid in range(MAX_KEYS + 10):
+        one.refused(caller(uid), REQUEST, VERDICT)
+    one.refused(caller(20), REQUEST, VERDICT)
+
+    assert one.total == MAX_KEYS + 11
+    assert len(one.by_owner()) == MAX_KEYS
+    assert "uid:5" not in one.by_owner()
+    assert (one.by_owner()["uid:20"].count, one.by_owner()["uid:20"].reason) == (2, VERDICT.reason)
