@@ -86,7 +86,7 @@ def test_bus_policy_speaks_of_the_name() -> None:
 
     assert re.findall(r'own="([^"]*)"', policy) == [names.BUS_NAME, lowmemory.NAME]
     assert set(re.findall(r'send_destination="([^"]*)"', policy)) == {names.BUS_NAME, lowmemory.NAME}
-    assert "max_outgoing_unix_fds" not in policy
+    assert re.findall(r'<limit name="([^"]*)"', policy) == ["max_incoming_unix_fds"]
 
 
 def test_activation_is_by_the_alias_of_the_unit() -> None:
