@@ -6,7 +6,7 @@ value in [Allow NAME] closes that rule, elsewhere the default is taken. `check` 
 
 from __future__ import annotations
 
-from memd import config_allow, config_heaps, config_lending, config_pressure, config_zram, ini
+from memd import config_allow, config_heaps, config_lending, config_maintenance, config_pressure, config_zram, ini
 from memd.config_keys import Section
 from memd.early import Finding
 from memd.errors import ConfigError
@@ -22,6 +22,7 @@ SECTIONS: tuple[Section, ...] = (
     config_allow.SECTION,
     config_pressure.SECTION,
     config_pressure.UNIT,
+    config_maintenance.SECTION,
     config_heaps.HEAPS,
     config_heaps.HEAP,
 )
@@ -34,6 +35,7 @@ def build(source: Ini, total: int) -> Config:
     return Config(
         zrams=zrams,
         bounds=config_lending.settings(source, total, findings),
+        care=config_maintenance.settings(source, findings),
         pressure=config_pressure.settings(source, findings),
         unit_pressure=config_pressure.units(source, findings),
         any_heaps=config_heaps.any_heaps(source, findings),

@@ -40,6 +40,7 @@ from memd.service.pressuresockets import PressureSockets
 from memd.service.status import Status
 from memd.service.unitwatch import UnitWatch
 from memd.service.watch import Watch
+from memd.service.zramcare import ZramCare
 from systemd import daemon as systemd_daemon
 
 if TYPE_CHECKING:
@@ -109,11 +110,13 @@ class Daemon:
             self._server.cma_failed,
             keeper=self._keeper(stored),
         )
+        self._care = ZramCare(root, settings.care, self._tell, lambda: self._watch.level)
         # Callers are processes of this machine, whatever directory stands for its kernel.
         self._owners = Owners(Root())
         self._status = Status(root, outcome, self._heaps, self._broker, self._watch, self._owners)
         self._status.version, self._status.simulated = __version__, options.simulate
         self._status.findings = settings.findings
+        self._status.care = self._care
         self._status.lacking = config.lacking(settings)
 
     def _keeper(self, stored: Sequence[Stored]) -> Keeper | None:
@@ -155,6 +158,8 @@ class Daemon:
         stack.push_async_callback(self._watch.stop)
         for listener in (self._pressure_fds, self._pressure_sockets):
             stack.callback(listener.close)
+        self._care.start()
+        stack.push_async_callback(self._care.stop)
         await self._server.start(self._options.bus, self._services())
         stack.push_async_callback(self._server.stop)
         stack.push_async_callback(self._hooks.stop)
@@ -213,6 +218,7 @@ class Daemon:
         self._pressure, self._hooks.units = settings.pressure, settings.pressure.units
         self._unit_pressure = settings.unit_pressure
         await self._watch.configure(settings.pressure)
+        self._care.configure(settings.care)
         self._status.unheard = await self._unheard()
         self._status.findings, self._status.lacking = (), config.lacking(settings)
         later = settings.zram != self._zram

@@ -85,6 +85,7 @@ class ZramStat(Noun):
     mem_used_max: int = 0
     same_pages: int = 0
     huge_pages: int | None = None
+    backed: int = 0  # bytes of `original` that lie on a backing device, and take no RAM
 
 
 class ZramSettings(Noun):

@@ -9,6 +9,7 @@ import enum
 from dataclasses import dataclass, field
 
 from memd.early import Finding, ZramSettings
+from memd.model_care import CareSettings
 
 
 class Level(enum.IntEnum):
@@ -324,6 +325,7 @@ class Config:
     any_heaps: tuple[str, ...]
     unit_pressure: dict[str, PressureSettings] = field(default_factory=dict)
     aliases: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    care: CareSettings = field(default_factory=CareSettings)
     findings: tuple[Finding, ...] = ()
 
     @property

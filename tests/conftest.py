@@ -9,8 +9,13 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from memd.kernel.root import Root
+
+# A busy machine is no failure.
+settings.register_profile("memd", deadline=None)
+settings.load_profile("memd")
 
 
 @pytest.hookimpl(wrapper=True)

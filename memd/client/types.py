@@ -34,12 +34,50 @@ class _ZramKnown(TypedDict):
     same_pages: int
 
 
+class CareFacts(TypedDict):
+    """What one step of the last round won: RAM that zram held before and after, bytes written, seconds.
+    `skipped`: why it was not done, or why it ended early."""
+
+    work: str
+    before: int
+    after: int
+    written: int
+    seconds: float
+    skipped: str
+    failed: bool
+
+
+class MaintenanceFacts(TypedDict, total=False):
+    """`next`: seconds until the next round; `postponed`: why the last one was; `day_left` of `day_budget`: bytes to a backing device."""
+
+    enabled: bool
+    period: float
+    next: float
+    postponed: str
+    day_budget: int
+    day_left: int
+
+
 class ZramFacts(_ZramKnown, total=False):
-    """`original`: bytes of pages stored, `compressed`: their bytes after, `mem_used`: RAM that it really costs, overhead included."""
+    """`original`: bytes of pages stored, `compressed`: their bytes after, `mem_used`: RAM that it really costs, overhead included.
+    `room`: bytes of pages that it could still take at today's ratio; `huge_*`: pages that did not get smaller, now and ever; `backed`:
+    bytes on the backing device now, `written_back` and `read_back` ever."""
 
     priority: int
     swap_used: int
+    room: int
     huge_pages: int
+    huge_since: int
+    compacted: int
+    failed_reads: int
+    failed_writes: int
+    backing_device: str
+    backing_size: int
+    backed: int
+    written_back: int
+    read_back: int
+    recompressors: list[str]
+    maintenance: list[CareFacts]
 
 
 class SwapFacts(TypedDict):
@@ -138,6 +176,7 @@ class Status(TypedDict):
     memory: MemoryFacts
     zram_state: str
     zram_reason: str
+    maintenance: MaintenanceFacts
     zram: list[ZramFacts]
     swap: list[SwapFacts]
     swap_fill: FillFacts

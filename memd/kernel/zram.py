@@ -55,8 +55,16 @@ def read(root: Root, name: str) -> ZramStat:
         initstate=initialised == "1",
         algorithm=algorithm,
         algorithms=algorithms,
+        backed=_backed(root, name),
         **parse_mm_stat(_text(root, name, "mm_stat"), root.path(f"{BLOCK}/{name}/mm_stat")),
     )
+
+
+def _backed(root: Root, name: str) -> int:
+    """Bytes on the backing device (5.0); 0 on a kernel without writeback, which has none."""
+    path = f"{BLOCK}/{name}/bd_stat"
+    words = (root.read(path) or "0").split()
+    return _number(words[0] if words else "", root.path(path)) * 4096  # whatever the page's size
 
 
 def read_all(root: Root) -> tuple[ZramStat, ...]:

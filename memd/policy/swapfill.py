@@ -30,12 +30,12 @@ def fill(memory: MemInfo, swaps: Iterable[Swap], zrams: Iterable[ZramStat]) -> S
     # By priority, as the kernel fills them: RAM that the first device takes is not there for the second.
     for swap in sorted(swaps, key=lambda swap: -swap.priority):
         size, used = size + swap.size, used + swap.used
-        room = max(swap.size - swap.used, 0)
+        left = max(swap.size - swap.used, 0)
         if is_zram(swap):
             cost += _cost(swap, stats)
-            room = min(room, _room(_stat(swap, stats), ram))
-            ram -= room / ratio(_stat(swap, stats))
-        free += room
+            left = min(left, room(_stat(swap, stats), ram))
+            ram -= left / ratio(_stat(swap, stats))
+        free += left
     return SwapFill(size, used, cost, free)
 
 
@@ -46,9 +46,9 @@ def is_zram(swap: Swap) -> bool:
 
 def ratio(stat: ZramStat | None) -> float:
     """Bytes of pages per byte of RAM, above 0; DEFAULT_RATIO where the device stores too little to tell."""
-    if stat is None or stat.original < MEANINGFUL or not stat.mem_used:
+    if stat is None or stat.original - stat.backed < MEANINGFUL or not stat.mem_used:
         return DEFAULT_RATIO
-    return stat.original / stat.mem_used
+    return (stat.original - stat.backed) / stat.mem_used
 
 
 def _name(swap: Swap) -> str:
@@ -64,7 +64,7 @@ def _cost(swap: Swap, stats: Mapping[str, ZramStat]) -> int:
     return stat.mem_used if stat else int(swap.used / DEFAULT_RATIO)
 
 
-def _room(stat: ZramStat | None, ram: float) -> int:
+def room(stat: ZramStat | None, ram: float) -> int:
     """Bytes of pages that `ram` bytes of RAM, and the device's own limit (0: none), can still hold."""
     if stat and stat.mem_limit:
         ram = min(ram, max(stat.mem_limit - stat.mem_used, 0))

@@ -15,11 +15,13 @@ from memd.kernel import cma, meminfo, psi, swaps, zram
 from memd.kernel.root import Root
 from memd.model import Caller, Heap, Psi, SwapFill
 from memd.policy import swapfill
+from memd.service import zramfacts
 from memd.service.broker import Broker
 from memd.service.heaps import Heaps
 from memd.service.owners import Owners
 from memd.service.unitwatch import UnitWatch
 from memd.service.watch import Watch
+from memd.service.zramcare import ZramCare
 
 T = TypeVar("T")
 SLOW = 0.5  # zram's write-locked rounds can hold up a reader of mm_stat: show the last value instead of waiting
@@ -32,6 +34,7 @@ class Machine:
     memory: MemInfo
     swaps: tuple[Swap, ...] = ()
     zrams: tuple[ZramStat, ...] = ()
+    more: dict[str, zramfacts.Extra] = field(default_factory=dict)
     cma: list[dict[str, object]] = field(default_factory=list)
     psi: Psi | None = None
     unreadable: tuple[str, ...] = ()
@@ -53,6 +56,7 @@ class Status:
         self.unheard: Sequence[str] = ()
         self.units: UnitWatch | None = None
         self.version = ""
+        self.care: ZramCare | None = None
         self.simulated = False
 
     @property
@@ -82,7 +86,8 @@ class Status:
             "memory": _plain(machine.memory),
             "zram_state": self._outcome.state,
             "zram_reason": self._outcome.reason,
-            "zram": [_zram(stat, machine.swaps) for stat in machine.zrams if stat.disksize],
+            "zram": [self._zram(stat, machine) for stat in machine.zrams if stat.disksize],
+            "maintenance": self.care.status() if self.care else {},
             "swap": [_plain(swap) for swap in machine.swaps],
             "swap_fill": _fill(swapfill.fill(machine.memory, machine.swaps, machine.zrams)),
             "cma": machine.cma,
@@ -103,6 +108,12 @@ class Status:
         assert self._last is not None
         return self._last
 
+    def _zram(self, stat: ZramStat, machine: Machine) -> dict[str, object]:
+        facts = _zram(stat, machine.swaps) | zramfacts.facts(machine.more.get(stat.name))
+        facts |= zramfacts.forecast(machine.memory, machine.swaps, stat)
+        won = self.care.won(stat.name) if self.care else []
+        return facts | ({"maintenance": won} if won else {})
+
     def _pressure(self, now: Psi | None) -> dict[str, object]:
         facts: dict[str, object] = {
             "level": str(self._watch.level),
@@ -121,6 +132,7 @@ def read_machine(root: Root) -> Machine:
     troubles: list[str] = []
     machine.swaps = _try(lambda: swaps.read(root) or (), (), troubles)
     machine.zrams = _try(lambda: zram.read_all(root), (), troubles)
+    machine.more = zramfacts.read(root, [stat for stat in machine.zrams if stat.disksize])
     machine.cma = _try(lambda: [_known(asdict(region)) for region in cma.read(root)], [], troubles)
     machine.psi = _try(lambda: psi.read(root), None, troubles)
     machine.unreadable = tuple(troubles)
@@ -145,7 +157,7 @@ def _plain(noun: Noun) -> dict[str, object]:
 
 def _zram(stat: ZramStat, active: Sequence[Swap]) -> dict[str, object]:
     facts = _plain(stat)
-    for unwanted in ("name", "initstate", "algorithms"):
+    for unwanted in ("name", "initstate", "algorithms", "backed"):
         del facts[unwanted]
     facts["device"] = f"/dev/{stat.name}"
     for swap in active:

@@ -24,6 +24,7 @@ BOARD: Status = {
     },
     "zram_state": "active",
     "zram_reason": "3G on /dev/zram0 with zstd",
+    "maintenance": {},
     "zram": [
         {
             "device": "/dev/zram0",
@@ -111,6 +112,7 @@ BARE: Status = {
     "memory": {"total": 512 * M, "available": 400 * M, "free": 100 * M},
     "zram_state": "off",
     "zram_reason": "this is a container (docker): swap is the host's",
+    "maintenance": {},
     "zram": [],
     "swap": [],
     "swap_fill": {"size": 0, "used": 0, "cost": 0, "free": 0, "fraction": 0.0},
