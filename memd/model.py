@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from memd.early import Finding, ZramSettings
 from memd.model_care import CareSettings
@@ -193,8 +194,7 @@ class Verdict:
     scope: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """A fresh buffer on its way to the caller. Whoever holds the Grant owns `fd` and closes it."""
 
     id: int
@@ -208,10 +208,9 @@ RELEASING = "releasing"  # nobody has a file of it any more, and its memory is n
 WRITTEN_OFF = "written-off"  # alive, and charged to nobody but all lending together: an administrator gave it up
 
 
-@dataclass(frozen=True, slots=True)
-class Buffer:
+class Buffer(NamedTuple):
     """A lent buffer in the books. `state`: LENT, RELEASING or WRITTEN_OFF. `time`: seconds of CLOCK_REALTIME. `rule`: the one that
-    granted it."""
+    granted it. A tuple, as Grant is: one is made for each buffer, in a third of the time."""
 
     id: int
     heap: str

@@ -17,6 +17,8 @@ ONLYDIR = 0x01000000
 HEADER = struct.Struct("iIII")  # wd, mask, cookie, len
 WATCH = re.compile(rb"^inotify wd:([0-9a-f]+) ino:([0-9a-f]+) sdev:([0-9a-f]+) ", re.MULTILINE)
 _libc = ctypes.CDLL(None, use_errno=True)
+_add_watch = _libc.inotify_add_watch
+_add_watch.argtypes = ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32
 
 
 class Inotify:
@@ -28,9 +30,10 @@ class Inotify:
     def fileno(self) -> int:
         return self.fd
 
-    def watch(self, path: str, mask: int) -> int:
+    def watch(self, path: str | bytes, mask: int) -> int:
         """The watch's number: the same one again for the same inode. OSError with the path."""
-        return _check(_libc.inotify_add_watch(self.fd, os.fsencode(path), ctypes.c_uint32(mask)), path)
+        number: int = _add_watch(self.fd, path if type(path) is bytes else os.fsencode(path), mask)
+        return number if number >= 0 else _check(number, os.fsdecode(path))
 
     def unwatch(self, wd: int) -> None:
         """A watch that the kernel has already dropped is none to complain about."""

@@ -19,8 +19,7 @@ def create(name: str, size: int) -> int:
     """A zeroed memfd of `size` bytes with its pages allocated; the caller owns the fd. OSError ENOSPC or ENOMEM: no memory."""
     fd = _create(name)
     try:
-        os.ftruncate(fd, size)
-        os.posix_fallocate(fd, 0, size)
+        os.posix_fallocate(fd, 0, size)  # and so long it becomes
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SEALS)
     except BaseException:
         os.close(fd)

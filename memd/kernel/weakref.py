@@ -106,7 +106,7 @@ class InotifySet:
 
     def add(self, fd: int, number: int) -> None:
         """OSError ENOSPC at the limit of watches (fs.inotify.max_user_watches)."""
-        self._numbers[self._inotify.watch(f"/proc/self/fd/{fd}", DELETE_SELF)] = number
+        self._numbers[self._inotify.watch(b"/proc/self/fd/%d" % fd, DELETE_SELF)] = number
 
     def alive(self) -> set[int]:
         """Asks for the list of watches: the queue of events can overflow, and is only emptied."""

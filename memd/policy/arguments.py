@@ -11,12 +11,12 @@ MAX_LABEL = 64
 MAX_PAGE = 1000
 
 
-def sizes(asked: Sequence[int], page: int) -> tuple[int, ...]:
-    """Rounded up to pages. InvalidArgs for none or a 0, LimitsExceeded for more than 16."""
+def sizes(asked: Sequence[int], page: int, most: int = MAX_MANY) -> tuple[int, ...]:
+    """Rounded up to pages. InvalidArgs for none or a 0, LimitsExceeded for more than `most`."""
     if not asked:
         raise InvalidArgs("no sizes: ask for at least one buffer")
-    if len(asked) > MAX_MANY:
-        raise LimitsExceeded(f"{len(asked)} buffers in one request; at most {MAX_MANY} fit in one reply")
+    if len(asked) > most:
+        raise LimitsExceeded(f"{len(asked)} buffers in one request; at most {most} fit in one reply")
     if min(asked) < 1:
         raise InvalidArgs("a buffer of 0 bytes is none; ask for at least 1")
     return tuple(-(-size // page) * page for size in asked)

@@ -18,6 +18,7 @@ from memd.names import MESSAGE_WRITTEN_OFF
 from memd.policy import admission, arguments, owners, rules
 from memd.service import facts, source, totals
 from memd.service.charges import Reservation
+from memd.service.counter import Counter, areas
 from memd.service.errand import Errand
 from memd.service.exhausted import Exhausted, Signal
 from memd.service.heaps import Heaps
@@ -57,10 +58,12 @@ class Broker:
         self._workers: dict[str, Worker] = {}
         self._requester = Requester()
         self._page = os.sysconf("SC_PAGE_SIZE")
+        self.counter = Counter(root, config, heaps, self._ledger, level, self._refusals)
 
     def configure(self, config: Config) -> None:
         """From the next decision on; what is lent stays lent."""
         self._config = config
+        self.counter.configure(config)
 
     async def close(self) -> None:
         for worker in self._workers.values():
@@ -69,21 +72,24 @@ class Broker:
         self._requester.close()
         await self._ledger.close()
 
-    async def allocate(self, caller: Caller, heap: str, sizes: Sequence[int], label: str = "") -> list[Grant]:
+    async def allocate(
+        self, caller: Caller, heap: str, sizes: Sequence[int], label: str = "", most: int = arguments.MAX_MANY
+    ) -> list[Grant]:
         """All or nothing, from the first heap of the candidates that can. The receiver of the list owns the fds.
 
         MemdError: InvalidArgs, NoSuchHeap, NotAllowed, LimitsExceeded, QuotaExceeded, PressureTooHigh, NoMemory, Busy,
         NotSupported, Failed. A cancelled call leaves no fd and no charge.
         """
         refused = []
-        for request in self._requests(heap, sizes, label):
+        for request in self._requests(heap, sizes, label, most):
             outcome = await self._lend(caller, request)
             if not isinstance(outcome, Verdict):
                 return outcome
             refused.append((request, outcome))
             self._exhausted.refused(request, outcome)
         request, verdict = _most_telling(refused)
-        self._refusals.refused(caller, request, verdict)
+        with self._ledger.lock:
+            self._refusals.refused(caller, request, verdict)
         raise error(verdict)
 
     async def can_allocate(self, caller: Caller, heap: str, size: int) -> tuple[Verdict, dict[str, object]]:
@@ -151,8 +157,8 @@ class Broker:
         except OSError as trouble:
             raise Busy(f"the kernel could not be asked what is still held ({trouble.strerror})") from trouble
 
-    def _requests(self, heap: str, sizes: Sequence[int], label: str) -> list[Request]:
-        rounded, label = arguments.sizes(sizes, self._page), arguments.label(label)
+    def _requests(self, heap: str, sizes: Sequence[int], label: str, most: int = arguments.MAX_MANY) -> list[Request]:
+        rounded, label = arguments.sizes(sizes, self._page, most), arguments.label(label)
         return [Request(candidate, rounded, label) for candidate in self._heaps.find(heap)]
 
     def _names_of(self, word: str | None) -> set[str | None]:
@@ -211,12 +217,8 @@ class Broker:
             memory = facts.memory(self._root, request.heap, self._ledger, swappable)
         except (MemdError, OSError, BadKernelFile) as trouble:
             return rule, _trouble(rule.name, trouble, request.heap)
-        usage = self._ledger.usage(caller.owner, rule.name, self._areas(rule), request.heap.area)
+        usage = self._ledger.usage(caller.owner, rule.name, areas(rule, self._heaps.heaps), request.heap.area)
         return rule, admission.decide(rule, self._config.bounds, usage, request, memory, self._level())
-
-    def _areas(self, rule: Rule) -> set[str]:
-        """What the rule's caps go by; a heap that is gone may have lent memory all the same."""
-        return {heap.area for heap in self._heaps.heaps if rules.covers(rule, heap)} | rule.heaps
 
     async def _fetch(self, caller: Caller, request: Request, reservation: Reservation) -> list[Grant]:
         heap, short = request.heap, self._level() is not Level.NONE

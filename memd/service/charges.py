@@ -7,8 +7,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from memd.model import WRITTEN_OFF, Buffer, Heap, Usage
+from memd.policy.admission import Cap
 
 Key = tuple[str, ...]
 
@@ -22,7 +24,7 @@ class Use:
 NOTHING = Use()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Reservation:
     """A place in the books for a request that is on its way. Ends in `book` or `give_back`, exactly once."""
 
@@ -30,6 +32,14 @@ class Reservation:
     rule: str
     heap: Heap
     sizes: tuple[int, ...]
+
+
+class Limit(NamedTuple):
+    """A cap with the entries that count against it."""
+
+    keys: tuple[Key, ...]
+    bytes: bool
+    most: int
 
 
 class Charges:
@@ -55,6 +65,23 @@ class Charges:
             area_bytes=self._use("share", owner, area).bytes,
             rule_area_bytes=self._use("rule", rule, area).bytes,
         )
+
+    def limits(self, caps: Iterable[Cap], owner: str, rule: str, areas: Iterable[str], area: str) -> tuple[Limit, ...]:
+        """For `fits`, for as long as the caps are these."""
+        shares = tuple(set(areas))
+        return tuple(Limit(_counted(cap.field, owner, rule, shares, area), cap.bytes, cap.limit) for cap in caps)
+
+    def fits(self, limits: Iterable[Limit], size: int, count: int) -> bool:
+        """Whether so much more breaks none of them: what admission says of the caps, in a fiftieth of the time."""
+        for keys, by_bytes, most in limits:
+            use = self._uses.get(keys[0], NOTHING) if len(keys) == 1 else self._sum(keys)
+            if (use.bytes + size if by_bytes else use.buffers + count) > most:
+                return False
+        return True
+
+    def _sum(self, keys: Iterable[Key]) -> Use:
+        uses = [self._uses.get(key, NOTHING) for key in keys]
+        return Use(sum(use.bytes for use in uses), sum(use.buffers for use in uses))
 
     def total(self) -> tuple[int, int]:
         """(bytes, buffers) of all together."""
@@ -95,8 +122,7 @@ class Charges:
     def count(self, buffer: Buffer, times: int) -> None:
         """1 when it is lent, -1 when it is back. Who was let off pays nothing, and all lending together does."""
         if buffer.state == WRITTEN_OFF:
-            for key in (("all",), ("area", buffer.area)):
-                self._add(key, times * buffer.size, times)
+            self._add((("all",), ("area", buffer.area)), times * buffer.size, times)
         else:
             self._charge(buffer.owner, buffer.rule, buffer.area, times * buffer.size, times)
 
@@ -104,17 +130,18 @@ class Charges:
         self._charge(one.owner, one.rule, one.heap.area, times * sum(one.sizes), times * len(one.sizes))
 
     def _charge(self, owner: str, rule: str, area: str, size: int, count: int) -> None:
-        for key in _keys(owner, rule, area):
-            self._add(key, size, count)
+        self._add(_keys(owner, rule, area), size, count)
 
-    def _add(self, key: Key, size: int, count: int) -> None:
-        use = self._uses.get(key)
-        if use is None:
-            use = self._uses[key] = Use()
-        use.bytes += size
-        use.buffers += count
-        if not use.buffers:
-            del self._uses[key]
+    def _add(self, keys: tuple[Key, ...], size: int, count: int) -> None:
+        uses = self._uses
+        for key in keys:
+            use = uses.get(key)
+            if use is None:
+                use = uses[key] = Use()
+            use.bytes += size
+            use.buffers += count
+            if not use.buffers:
+                del uses[key]
 
     def _use(self, *key: str) -> Use:
         return self._uses.get(key) or NOTHING
@@ -124,3 +151,18 @@ class Charges:
 def _keys(owner: str, rule: str, area: str) -> tuple[Key, ...]:
     """What a buffer counts against."""
     return ("all",), ("area", area), ("owner", owner), ("share", owner, area), ("rule", rule), ("rule", rule, area)
+
+
+def _counted(field: str, owner: str, rule: str, areas: tuple[str, ...], area: str) -> tuple[Key, ...]:
+    """The entries that a field of a Usage is the sum of."""
+    name = field.rpartition("_")[0]
+    if name == "share":
+        return tuple(("share", owner, one) for one in areas)
+    key: dict[str, Key] = {
+        "total": ("all",),
+        "owner": ("owner", owner),
+        "rule": ("rule", rule),
+        "area": ("share", owner, area),
+        "rule_area": ("rule", rule, area),
+    }
+    return (key[name],)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 
 from memd.errors import Busy, MemdError
 from memd.kernel import dmabuf
@@ -90,20 +91,28 @@ class Errand:
             self._answer.set_result(source.translate(error, self._request.heap))
 
     def _book(self, fds: list[int]) -> list[Grant]:
-        buffers = self._ledger.book(self._reservation, fds, self._caller, self._request.label)
-        if self._request.heap.kind is not HeapKind.SIMULATED:
-            self._name(fds)
-        return [Grant(buffer.id, fd, buffer.size, buffer.heap) for fd, buffer in zip(fds, buffers, strict=True)]
-
-    def _name(self, fds: list[int]) -> None:
-        """Advisory, for whoever reads fdinfo or bufinfo; a kernel that takes no name loses nothing."""
-        name = f"memd:{self.owner.removeprefix('uid:')}:{self._request.label}".encode("ascii", "replace")
-        for fd in fds:
-            with contextlib.suppress(OSError):
-                dmabuf.set_name(fd, name)
+        return book(self._ledger, self._reservation, self._caller, self._request, fds)
 
     def _take_back(self) -> None:
         """Cancelled after the answer was set and before it was read: the grants have no owner but this."""
         if self._answer.done() and not self._answer.cancelled():
             result = self._answer.result()
             source.close([] if isinstance(result, MemdError) else [grant.fd for grant in result])
+
+
+def book(
+    ledger: Ledger, reservation: Reservation, caller: Caller, request: Request, fds: Sequence[int]
+) -> list[Grant]:
+    """The reservation's end: buffers that are known by weak reference. OSError, MemdError: the reservation stays, and so do the fds."""
+    buffers = ledger.book(reservation, fds, caller, request.label)
+    if request.heap.kind is not HeapKind.SIMULATED:
+        _name(fds, reservation.owner, request.label)
+    return [Grant(buffer.id, fd, buffer.size, buffer.heap) for fd, buffer in zip(fds, buffers, strict=True)]
+
+
+def _name(fds: Sequence[int], owner: str, label: str) -> None:
+    """Advisory, for whoever reads fdinfo or bufinfo; a kernel that takes no name loses nothing."""
+    name = f"memd:{owner.removeprefix('uid:')}:{label}".encode("ascii", "replace")
+    for fd in fds:
+        with contextlib.suppress(OSError):
+            dmabuf.set_name(fd, name)

@@ -15,13 +15,13 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import Concatenate, ParamSpec, TypeVar
 
 from memd.errors import NoSuchBuffer
 from memd.model import LENT, RELEASING, WRITTEN_OFF, Buffer, Caller, Heap, HeapKind, Usage
+from memd.policy.admission import Cap
 from memd.service.alive import Watched
-from memd.service.charges import Charges, Reservation
+from memd.service.charges import Charges, Limit, Reservation
 from memd.service.keeper import Keeper
 from memd.service.releasing import Releasing
 from memd.service.sets import Sets
@@ -77,6 +77,18 @@ class Ledger:
         """(bytes, buffers) of all lending together, reservations included."""
         return self._charges.total()
 
+    def limits(self, caps: Iterable[Cap], owner: str, rule: str, areas: Iterable[str], area: str) -> tuple[Limit, ...]:
+        """For `fits`: what binds this owner's requests by this rule for this area, for as long as the caps are these."""
+        return self._charges.limits(caps, owner, rule, areas, area)
+
+    def fits(self, limits: Iterable[Limit], size: int, count: int) -> bool:
+        """Whether the books have room for so much more. Held under `lock` until it is reserved."""
+        return self._charges.fits(limits, size, count)
+
+    def knows(self, owner: str, heap: Heap) -> bool:
+        """Whether a reservation for this owner needs nothing that may take its time."""
+        return self._sets.has(owner, heap)
+
     @_locked
     def pending(self, area: str | None = None) -> int:
         """Bytes that are promised and not yet taken from the kernel, of one area or of all."""
@@ -98,32 +110,32 @@ class Ledger:
 
     # From request to buffer
 
-    @_locked
     def reserve(self, owner: str, rule: str, heap: Heap, sizes: tuple[int, ...]) -> Reservation:
         """Charge before the first await. Busy if there is no room for another owner, OSError if there is no fd for his set."""
-        self._watched(owner, heap)
-        if heap.kind is HeapKind.CMA and not self._charges.buffers_of(heap.area):
-            self._releasing.begin(heap.area, self._releasing.mark(heap.area), alive=0)
-        reservation = Reservation(owner, rule, heap, sizes)
-        self._charges.reserve(reservation)
+        with self.lock:
+            self._watched(owner, heap)
+            if heap.kind is HeapKind.CMA and not self._charges.buffers_of(heap.area):
+                self._releasing.begin(heap.area, self._releasing.mark(heap.area), alive=0)
+            reservation = Reservation(owner, rule, heap, sizes)
+            self._charges.reserve(reservation)
         return reservation
 
     @_locked
     def give_back(self, reservation: Reservation) -> None:
         self._charges.give_back(reservation)
 
-    @_locked
     def book(self, reservation: Reservation, fds: Sequence[int], caller: Caller, label: str) -> list[Buffer]:
         """The reservation becomes buffers, weakly referenced. OSError (ENOSPC), MemdError: nothing is booked, and the reservation stays."""
-        watched = self._watched(reservation.owner, reservation.heap)
-        buffers = [
-            self._buffer(reservation, fd, size, caller, label) for fd, size in zip(fds, reservation.sizes, strict=True)
-        ]
-        self._watch(watched, fds, buffers)
-        self.had(reservation)
-        self._charges.taken(reservation)
-        self._books |= {buffer.id: buffer for buffer in buffers}
-        watched.ids |= {buffer.id for buffer in buffers}
+        with self.lock:
+            watched = self._watched(reservation.owner, reservation.heap)
+            buffers = self._buffers(reservation, fds, caller, label)
+            self._watch(watched, fds, buffers)
+            if reservation.heap.kind is HeapKind.CMA:
+                self.had(reservation)
+            self._charges.taken(reservation)
+            for buffer in buffers:
+                self._books[buffer.id] = buffer
+                watched.ids.add(buffer.id)
         return buffers
 
     @_locked
@@ -146,23 +158,19 @@ class Ledger:
         if self._keeper:
             self._keeper.forget(ids)
 
-    def _buffer(self, reservation: Reservation, fd: int, size: int, caller: Caller, label: str) -> Buffer:
-        self._last_id += 1
-        file = os.fstat(fd)
-        return Buffer(
-            id=self._last_id,
-            heap=reservation.heap.name,
-            size=size,
-            uid=caller.uid,
-            pid=caller.pid,
-            owner=reservation.owner,
-            label=label,
-            time=self._wall(),
-            inode=file.st_ino,
-            device=file.st_dev,
-            rule=reservation.rule,
-            area=reservation.heap.area,
-        )
+    def _buffers(self, reservation: Reservation, fds: Sequence[int], caller: Caller, label: str) -> list[Buffer]:
+        heap, now, owner, rule = reservation.heap, self._wall(), reservation.owner, reservation.rule
+        name, area, buffers = heap.name, heap.area, []
+        for fd, size in zip(fds, reservation.sizes, strict=True):
+            self._last_id += 1
+            file = os.fstat(fd)
+            # In the order of its fields: this is done for each buffer.
+            buffers.append(
+                Buffer(
+                    self._last_id, name, size, caller.uid, caller.pid, owner, label, now, file.st_ino, file.st_dev, rule, area
+                )
+            )  # fmt: skip
+        return buffers
 
     @_locked
     def write_off(self, number: int) -> Buffer:
@@ -172,7 +180,7 @@ class Ledger:
             raise NoSuchBuffer(f"buffer {number} is not lent, or no longer")
         if buffer.state == WRITTEN_OFF:
             return buffer
-        written = replace(buffer, state=WRITTEN_OFF)
+        written = buffer._replace(state=WRITTEN_OFF)
         if self._keeper:
             self._keeper.write(written)
         self._charges.count(buffer, -1)
@@ -211,7 +219,7 @@ class Ledger:
         for buffer in back:
             self._back(buffer.id)
         for buffer in [one for one in self._books.values() if one.state == LENT and self._releasing.has(one.id)]:
-            self._books[buffer.id] = replace(buffer, state=RELEASING)
+            self._books[buffer.id] = buffer._replace(state=RELEASING)
             self._releasing.replace(self._books[buffer.id])
 
     async def make_room(self, owner: str) -> None:

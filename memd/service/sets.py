@@ -28,9 +28,12 @@ class Sets:
     def has_room_for(self, owner: str) -> bool:
         return owner in self._sets or len(self._sets) < MAX_OWNERS
 
+    def has(self, owner: str, heap: Heap) -> bool:
+        return _name(owner, heap) in self._sets
+
     def of(self, owner: str, heap: Heap, reserved: Callable[[], set[str]]) -> Watched:
         """`reserved`: owners whose sets will be needed. Busy if there is no room for another owner, OSError if there is no fd for it."""
-        name = SHARED if heap.kind is HeapKind.SIMULATED else owner
+        name = _name(owner, heap)
         if name not in self._sets:
             if len(self._sets) >= MAX_OWNERS:
                 self._drop_idle(reserved)
@@ -66,3 +69,7 @@ class Sets:
             self._sets.pop(name).weak.close()
         if len(self._sets) >= MAX_OWNERS:
             raise Busy(f"{MAX_OWNERS} owners hold buffers already; ask again when one of them has given all back")
+
+
+def _name(owner: str, heap: Heap) -> str:
+    return SHARED if heap.kind is HeapKind.SIMULATED else owner

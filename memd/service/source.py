@@ -39,7 +39,7 @@ def allocate(heap: Heap, sizes: Sequence[int]) -> list[int]:
     try:
         for size in sizes:
             fds.append(_one(heap, size))
-            _spare(fds[-1])
+        _spare(max(fds))
     except BaseException:
         close(fds)
         raise

@@ -6,7 +6,6 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -25,7 +24,7 @@ ONE = Buffer(
 
 
 def number(which: int) -> Buffer:
-    return replace(ONE, id=which, inode=40 + which)
+    return ONE._replace(id=which, inode=40 + which)
 
 
 @pytest.fixture
@@ -107,7 +106,7 @@ def test_the_highest_number_stays_while_others_change(books: Books) -> None:
     write(books, 5)
     books.free([5])
     for _ in range(200):
-        books.write(replace(number(3), state="written-off"))
+        books.write(number(3)._replace(state="written-off"))
         books.write(number(4))
         assert {buffer.id for buffer in read_last(books)} >= {1, 2, 3, 4, 5}
 
@@ -120,7 +119,7 @@ def read_last(books: Books) -> list[Buffer]:
 
 def test_the_later_of_two_records_counts(books: Books) -> None:
     write(books, 3)
-    books.write(replace(number(2), state="written-off"))
+    books.write(number(2)._replace(state="written-off"))
 
     assert [buffer.state for buffer in sorted(read_last(books), key=lambda buffer: buffer.id)] == [
         "lent", "written-off", "lent",
@@ -181,7 +180,7 @@ def nonsense() -> dict[str, bytes]:
         "two torn slots": whole[: SLOT + 9] + b"?" + whole[SLOT + 10 : 2 * SLOT + 9] + b"?" + whole[2 * SLOT + 10 :],
         "one sequence twice": whole[:SLOT] + whole[SLOT : 2 * SLOT] * 2 + whole[3 * SLOT :],
         "flags": whole[:SLOT] + resealed(record[:6] + b"\2" + record[7:]).ljust(SLOT, b"\0") + whole[2 * SLOT :],
-        "no id": whole[:SLOT] + encode(replace(ONE, id=0), 9).ljust(SLOT, b"\0") + whole[2 * SLOT :],
+        "no id": whole[:SLOT] + encode(ONE._replace(id=0), 9).ljust(SLOT, b"\0") + whole[2 * SLOT :],
         "a word too long": whole[:SLOT]
         + resealed(record[:-7] + b"\xff\xff" + record[-5:]).ljust(SLOT, b"\0")
         + whole[2 * SLOT :],
@@ -198,7 +197,7 @@ def test_names_that_no_slot_holds_are_refused_before_anything_is_written(books: 
     before = content(books)
 
     with pytest.raises(LimitsExceeded, match="remembers"):
-        books.write(replace(ONE, owner="u" * 500))
+        books.write(ONE._replace(owner="u" * 500))
 
     assert content(books) == before
 

@@ -221,7 +221,7 @@ async def test_a_kill_in_the_middle_of_a_request(life: Life, monkeypatch: pytest
 
 async def test_an_inode_that_is_used_again_is_another_buffer(life: Life) -> None:
     fds, [one] = life.lend(SIMULATED)
-    old = replace(one, id=one.id + 1, size=7 * PAGE)
+    old = one._replace(id=one.id + 1, size=7 * PAGE)
     life.keeper.write(old)  # as of a buffer that had the same inode; the later record counts
     await life.killed()
 
@@ -231,7 +231,7 @@ async def test_an_inode_that_is_used_again_is_another_buffer(life: Life) -> None
 
 async def test_another_inode_under_a_known_number_is_not_taken_for_it(life: Life) -> None:
     fds, [one] = life.lend()
-    life.keeper.write(replace(one, inode=one.inode + 1))
+    life.keeper.write(one._replace(inode=one.inode + 1))
     await life.killed()
 
     assert list(life.books.buffers()) == []
