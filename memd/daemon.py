@@ -51,6 +51,7 @@ FEATURES = (
     "Allocate",
     "AllocateMany",
     "CanAllocate",
+    "OpenLane",
     "ListBuffers",
     "GetStatus",
     "WriteOff",
@@ -215,6 +216,7 @@ class Daemon:
         )
         self._heaps.configure(settings.aliases, settings.any_heaps)
         self._broker.configure(settings)
+        self._server.rules_changed()
         self._pressure, self._hooks.units = settings.pressure, settings.pressure.units
         self._unit_pressure = settings.unit_pressure
         await self._watch.configure(settings.pressure)

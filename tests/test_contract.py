@@ -31,7 +31,7 @@ def manager_object() -> Object:
         level = "none"
 
     services = Services(None, None, None, Watch(), None, None, None, "0", ())  # type: ignore[arg-type]
-    return manager.Manager(services, None).object()  # type: ignore[arg-type]
+    return manager.Manager(services, None, None).object()  # type: ignore[arg-type]
 
 
 OBJECTS = {

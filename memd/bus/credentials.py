@@ -7,6 +7,7 @@ process that connected, and older buses have none.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -39,6 +40,33 @@ class Credentials:
         except Failed:
             self.forget(name)
             raise
+
+    async def process(self, name: str) -> int:
+        """A pidfd of the process that made the connection, which the receiver owns. Failed if it has gone.
+
+        A bus that gives no pidfd gives a number: what it meant is believed if the connection is still there afterwards."""
+        try:
+            reply, facts = await self._facts(name)
+            try:
+                if PROCESS in facts:
+                    return os.dup(reply.fds[facts[PROCESS]])
+            finally:
+                reply.close()
+            pidfd = os.pidfd_open(facts["ProcessID"])
+        except (CallFailed, OSError, LookupError) as error:
+            raise Failed(f"memd cannot tell which process {name} is: {error}") from error
+        return await self._still(name, pidfd)
+
+    async def _still(self, name: str, pidfd: int) -> int:
+        try:
+            reply, _ = await self._facts(name)
+        except BaseException as error:
+            os.close(pidfd)
+            if isinstance(error, CallFailed):
+                raise Failed(f"{name} has gone") from error
+            raise
+        reply.close()
+        return pidfd
 
     def forget(self, name: str) -> None:
         self._callers.pop(name, None)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from memd import lanewire
 from memd.bus.objects import Answer, Handler, Object
 from memd.bus.services import Services
 from memd.bus.variants import Options, Uint32, options
@@ -34,16 +35,21 @@ def heap_word(text: str) -> str:
 
 
 class Manager:
-    """`caller(sender)` gives who calls."""
+    """`caller(sender)` gives who calls; `open_lane(caller, sender)` a lane's far end, which the receiver owns."""
 
-    def __init__(self, services: Services, caller: Callable[[str], Awaitable[Caller]]) -> None:
+    def __init__(
+        self,
+        services: Services,
+        caller: Callable[[str], Awaitable[Caller]],
+        open_lane: Callable[[Caller, str], Awaitable[int]],
+    ) -> None:
         self._services = services
-        self._caller = caller
+        self._caller, self._open_lane = caller, open_lane
         self._methods: dict[str, Handler] = {
             "Allocate": self.allocate,
             "AllocateMany": self.allocate_many,
             "CanAllocate": self.can_allocate,
-            "OpenLane": _not_yet("OpenLane", "call Allocate"),
+            "OpenLane": self.open_lane,
             "ListBuffers": self.list_buffers,
             "GetStatus": self.get_status,
             "OpenPressureFd": self.open_pressure_fd,
@@ -86,6 +92,15 @@ class Manager:
         if pid is not None:
             return await asyncio.to_thread(owners.process, pid)
         return await asyncio.to_thread(owners.user, uid or 0)
+
+    async def open_lane(self, sender: str, given: Options) -> Answer:
+        version = options(given, {"version": "t"}).get("version", lanewire.VERSION)
+        if version < 1:
+            raise InvalidArgs("option version: the first version of the lane is 1")
+        socket = await self._open_lane(await self._caller(sender), sender)
+        # The highest that both sides speak.
+        info = {"version": min(version, lanewire.VERSION), "window": lanewire.WINDOW, "batch": lanewire.BATCH}
+        return Answer((0, info), [socket])
 
     async def list_buffers(self, sender: str, given: Options) -> Answer:
         wanted = options(given, LIST_OPTIONS)

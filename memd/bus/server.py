@@ -11,6 +11,7 @@ from memd.bus import contract, lowmemory, naming, systemd, variants
 from memd.bus.connection import BUS, BUS_PATH, CallFailed, Connection
 from memd.bus.credentials import Credentials
 from memd.bus.dispatch import Dispatcher
+from memd.bus.lane import Lanes
 from memd.bus.library import Library, load
 from memd.bus.manager import Manager
 from memd.bus.objects import Object
@@ -19,7 +20,7 @@ from memd.bus.standard import OBJECT_MANAGER, PROPERTIES
 from memd.bus.tree import Tree
 from memd.bus.wire import Received, printable
 from memd.errors import Failed
-from memd.model import Level
+from memd.model import Caller, Level
 from memd.names import BUS_NAME, MANAGER, ROOT_PATH
 
 # One rule for all clients: a rule for each would meet the bus' cap. Added before anybody can call.
@@ -42,6 +43,7 @@ class Server:
         self._dispatcher: Dispatcher | None = None
         self._tree: Tree | None = None
         self._credentials: Credentials | None = None
+        self._lanes: Lanes | None = None
         self._shown: dict[str, str] = {}
         self._refreshing: asyncio.Task[None] | None = None
         self._stale = False
@@ -56,7 +58,8 @@ class Server:
         try:
             self._credentials = Credentials(connection, services.owners)
             await self._credentials.look()
-            manager = Manager(services, self._credentials.caller)
+            self._lanes = Lanes(services.broker)
+            manager = Manager(services, self._credentials.caller, self._open_lane)
             self._tree = Tree(services, manager, contract.read(), self._library)
             self._dispatcher = Dispatcher(connection, contract.read(), self._tree)
             connection.on_call = self._dispatcher
@@ -89,7 +92,19 @@ class Server:
         except (TimeoutError, ConnectionError, CallFailed) as error:
             log.warning("the bus was left in a hurry: %s", error or type(error).__name__)
         await self._dispatcher.finish(0)
+        if self._lanes:
+            await self._lanes.close()
         connection.close()
+
+    def rules_changed(self) -> None:
+        """Lanes whose owner may have nothing any more end."""
+        if self._lanes:
+            self._lanes.configure()
+
+    async def _open_lane(self, caller: Caller, sender: str) -> int:
+        assert self._lanes
+        assert self._credentials
+        return self._lanes.open(caller, await self._credentials.process(sender))
 
     # What is told to everybody
 

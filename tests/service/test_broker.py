@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from memd import errors, names
+from memd import errors, lanewire, names
+from memd.bus.lane import Lanes
 from memd.early import ZramSettings
 from memd.errors import (
     Busy,
@@ -37,7 +38,9 @@ from memd.model import AreaCap, Bounds, Caller, Config, Event, Grant, Heap, Heap
 from memd.names import MESSAGE_CMA_FAILED
 from memd.service import source
 from memd.service.broker import INLINE, Broker
+from memd.service.counter import QUICK
 from memd.service.heaps import Heaps
+from tests.bus.far import Far
 from tests.kernel.test_requester import processes, score
 
 Put = Callable[[str, str | bytes], None]
@@ -68,23 +71,59 @@ class Desk:
         self.config = replace(self.config, rules=(rule,), bounds=bounds)
         self.broker.configure(self.config)
 
+    async def allocate(self, caller: Caller, heap: str, sizes: Sequence[int], label: str = "") -> list[Grant]:
+        return await self.broker.allocate(caller, heap, sizes, label)
+
     async def one(self, caller: Caller = CAMERA, size: int = PAGE, heap: str = "simulated") -> Grant:
-        [grant] = await self.broker.allocate(caller, heap, [size], "label")
+        [grant] = await self.allocate(caller, heap, [size], "label")
         return grant
+
+    async def close(self) -> None:
+        await self.broker.close()
 
     async def held(self, caller: Caller = ROOT) -> list[int]:
         buffers, _ = await self.broker.buffers(caller)
         return [buffer.id for buffer in buffers]
 
 
-@pytest.fixture(params=[Level.NONE, Level.LOW], ids=["inline", "worker"])
+class LaneDesk(Desk):
+    """The same desk, reached by a lane for each caller: nothing of what holds may depend on the way."""
+
+    def __init__(self, root: Root, *rules: Rule) -> None:
+        super().__init__(root, *rules)
+        self.broker.counter.good_for = 0.0  # the machine in a directory changes from one request to the next
+        self.lanes = Lanes(self.broker)
+        self.far: dict[str, Far] = {}
+
+    async def allocate(self, caller: Caller, heap: str, sizes: Sequence[int], label: str = "") -> list[Grant]:
+        if caller.name not in self.far:
+            self.far[caller.name] = Far(self.lanes.open_at_once(caller, os.pidfd_open(os.getpid())))
+        return await self.far[caller.name].allocate(heap, sizes, label)
+
+    async def close(self) -> None:
+        for far in self.far.values():
+            far.close()
+        await self.lanes.close()
+        await super().close()
+
+
+WAYS = {
+    "inline": (Desk, Level.NONE),
+    "worker": (Desk, Level.LOW),
+    "lane": (LaneDesk, Level.NONE),
+    "lane to worker": (LaneDesk, Level.LOW),
+}
+
+
+@pytest.fixture(params=WAYS)
 async def desk(request: pytest.FixtureRequest, root: Root, put: Put) -> AsyncIterator[Desk]:
-    """Small requests are served in the loop at level none, and by a worker else: what holds must hold for both."""
+    """Small requests are served at once at level none, and by a worker else; over the bus or a lane: what holds must hold for all."""
     put("proc/meminfo", MEMINFO)
-    one = Desk(root)
-    one.level = request.param
+    kind, level = WAYS[request.param]
+    one = kind(root)
+    one.level = level
     yield one
-    await one.broker.close()
+    await one.close()
 
 
 @pytest.fixture
@@ -258,7 +297,7 @@ async def test_owners_churn_within_their_caps(desk: Desk) -> None:
 
 
 async def test_many_are_all_or_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    grants = await desk.broker.allocate(CAMERA, "simulated", [1, PAGE + 1, 3 * PAGE], "")
+    grants = await desk.allocate(CAMERA, "simulated", [1, PAGE + 1, 3 * PAGE], "")
     assert [grant.size for grant in grants] == [PAGE, 2 * PAGE, 3 * PAGE]
     assert [grant.id for grant in grants] == await desk.held()
     close(grants)
@@ -273,7 +312,7 @@ async def test_many_are_all_or_nothing(desk: Desk, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(source, "_one", third_fails)
     with pytest.raises(NoMemory, match="heap simulated: the kernel has no memory"):
-        await desk.broker.allocate(CAMERA, "simulated", [PAGE] * 4, "")
+        await desk.allocate(CAMERA, "simulated", [PAGE] * 4, "")
     assert await desk.held() == []
     assert desk.broker._ledger.usage("uid:1000", "camera", ()).total_bytes == 0
 
@@ -288,16 +327,27 @@ async def test_many_are_all_or_nothing(desk: Desk, monkeypatch: pytest.MonkeyPat
         ([2**64 - 1], LimitsExceeded),
         ([1 << 31], LimitsExceeded),  # above MemTotal
         ([65 * M], LimitsExceeded),
-        ([PAGE] * 17, LimitsExceeded),
         ([64 * M] * 3, QuotaExceeded),
     ],
 )
 async def test_sizes_that_nobody_gets(desk: Desk, sizes: list[int], error: type[MemdError]) -> None:
     for caller in (CAMERA, ROOT):
         with pytest.raises(error):
-            await desk.broker.allocate(caller, "simulated", sizes, "")
+            await desk.allocate(caller, "simulated", sizes, "")
 
     assert await desk.held() == []
+
+
+async def test_more_than_a_reply_holds(desk: Desk) -> None:
+    most: int = lanewire.BATCH
+    error: type[Exception] = lanewire.NoRoom
+    if type(desk) is Desk:
+        most, error = 16, LimitsExceeded
+    grants = await desk.allocate(CAMERA, "simulated", [PAGE] * most)
+    assert await desk.held() == [grant.id for grant in grants]
+    close(grants)
+    with pytest.raises(error):
+        await desk.allocate(CAMERA, "simulated", [PAGE] * (most + 1))
 
 
 async def test_who_may_not(desk: Desk) -> None:
@@ -306,7 +356,7 @@ async def test_who_may_not(desk: Desk) -> None:
     with pytest.raises(NoSuchHeap, match="heaps of this machine: simulated"):
         await desk.one(STRANGER, heap="../x")
     with pytest.raises(InvalidArgs, match="printable"):
-        await desk.broker.allocate(CAMERA, "simulated", [PAGE], "a\x1b[2J")
+        await desk.allocate(CAMERA, "simulated", [PAGE], "a\x1b[2J")
 
     close([await desk.one(ROOT)])
 
@@ -466,10 +516,12 @@ async def test_any_goes_on_from_a_busy_area(slow: Slow, put: Put, monkeypatch: p
 
 
 async def test_large_requests_go_to_the_worker(desk: Desk) -> None:
+    most = INLINE if type(desk) is Desk else QUICK
     desk.level = Level.NONE
-    close([await desk.one(size=INLINE)])
+    close([await desk.one()])
+    close([await desk.one(size=most)])
     assert not desk.broker._workers
-    close([await desk.one(size=INLINE + PAGE)])
+    close([await desk.one(size=most + PAGE)])
     assert set(desk.broker._workers) == {"simulated"}
 
 
@@ -482,6 +534,9 @@ def fill_gaps() -> list[int]:
     return taken
 
 
+@pytest.mark.parametrize(
+    "desk", ["inline", "worker"], indirect=True
+)  # over a lane the numbers that grow are the client's
 async def test_no_fd_to_spare(desk: Desk) -> None:
     """memd keeps a reserve: the request gets an error, and the daemon has fds left to answer with."""
     close([await desk.one()])
@@ -511,6 +566,7 @@ async def test_no_fd_to_spare(desk: Desk) -> None:
 
 @pytest.mark.parametrize("limit", [1, source.RESERVE // 2])
 async def test_no_fd_at_all(desk: Desk, limit: int) -> None:
+    close([await desk.one()])
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
     try:
@@ -568,9 +624,10 @@ async def test_limits_of_areas_hold_for_requests_that_come_together(desk: Desk) 
     desk.configure(
         replace(RULE, max_bytes_in=(AreaCap("simulated", 3 * PAGE),), total_bytes_in=(AreaCap("simulated", 4 * PAGE),))
     )
-    asked = [desk.one(caller) for caller in (CAMERA, OTHER) for _ in range(4)]
+    own = [desk.one(CAMERA) for _ in range(4)]
+    both = [desk.one(caller) for caller in (CAMERA, OTHER) for _ in range(2)]
 
-    outcomes = await asyncio.gather(*asked, return_exceptions=True)
+    outcomes = await asyncio.gather(*own, return_exceptions=True) + await asyncio.gather(*both, return_exceptions=True)
     granted = [outcome for outcome in outcomes if isinstance(outcome, Grant)]
     refused = [str(outcome) for outcome in outcomes if isinstance(outcome, QuotaExceeded)]
 
@@ -713,7 +770,7 @@ async def test_large_requests_are_made_apart(desk: Desk, monkeypatch: pytest.Mon
     """From LARGE on always; above INLINE where memory is short. A child makes them: nothing is made here."""
     monkeypatch.setattr(source, "_one", None)
     size = 2 * INLINE if desk.level else 64 * M
-    grants = await desk.broker.allocate(CAMERA, "simulated", [size - PAGE, PAGE])
+    grants = await desk.allocate(CAMERA, "simulated", [size - PAGE, PAGE])
 
     assert [os.fstat(grant.fd).st_size for grant in grants] == [size - PAGE, PAGE]
     assert await desk.held() == [grant.id for grant in grants]
