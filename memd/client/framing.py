@@ -29,6 +29,7 @@ DRIVER_PATH = "/org/freedesktop/DBus"
 # No uid is said: the bus takes the socket's own, which is right in a user namespace too. Everything in one write.
 GREETING = b"\0AUTH EXTERNAL\r\nDATA\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n"
 SLOW = "memd did not answer in time; memory pressure may be stalling it: try again, or see `systemctl status memd`"
+CUT = "a buffer came, and this process may open no more files (RLIMIT_NOFILE); close some, or raise the limit"
 CLOSED = "the bus closed the connection; it may have ended, try again"
 
 
@@ -134,9 +135,7 @@ def outcome(message: Message, received: Received) -> tuple[list[Any], list[int]]
         return message.body, received.fds
     close_all(received.fds)
     if received.cut:
-        raise Failed(
-            "a buffer came, and this process may open no more files (RLIMIT_NOFILE); close some, or raise the limit"
-        )
+        raise Failed(CUT)
     text = message.body[0] if message.body and isinstance(message.body[0], str) else ""
     raise from_bus(message.error_name, text)
 

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from memd import names
+from memd import lanewire, names
 from memd.client.dmabuf import DmaBuf
 from memd.client.errors import Unreachable
 from memd.client.framing import DRIVER, DRIVER_PATH, close_all
@@ -68,6 +68,15 @@ def allocate_many(heap: str, sizes: Sequence[int], name: str) -> Question[list[D
         ]
 
     return Question("AllocateMany", "sata{sv}", (_text(heap), list(sizes), _options(name=name or None)), read)
+
+
+def open_lane() -> Question[int]:
+    """The receiver owns the fd."""
+
+    def read(body: list[Any], fds: list[int]) -> int:
+        return take([body[0]], fds)[0]
+
+    return Question("OpenLane", "a{sv}", (_options(version=lanewire.VERSION),), read)
 
 
 def can_allocate(heap: str, size: int, uid: int | None, pid: int | None) -> Question[tuple[bool, dict[str, Any]]]:
