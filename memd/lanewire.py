@@ -43,7 +43,7 @@ class NoRoom(Exception):
 
 def request(serial: int, heap: str, sizes: tuple[int, ...], name: str = "") -> bytes:
     """NoRoom for what the lane's form cannot say."""
-    if not 0 < len(sizes) <= BATCH or not all(0 <= size < 1 << 64 for size in sizes):
+    if len(sizes) > BATCH or not all(0 <= size < 1 << 64 for size in sizes):
         raise NoRoom(f"{len(sizes)} sizes")
     head = REQUEST.pack(serial, ALLOCATE, len(sizes), _field(heap), _field(name))
     return head + SIZES[len(sizes)].pack(*sizes)
