@@ -9,9 +9,10 @@ from typing import NoReturn
 
 from memd import __version__
 from memd.cli import alloc, buffers, config, doctor, exits, heaps, pressure, render, run, status, zram
+from memd.cli import map as memory_map
 from memd.errors import MemdError
 
-COMMANDS = (status, heaps, buffers, alloc, run, zram, pressure, config, doctor)
+COMMANDS = (status, heaps, buffers, alloc, run, zram, pressure, memory_map, config, doctor)
 RUNNING = ("alloc", "run")  # what follows -- is theirs
 EPILOG = """\
 Example: memctl status

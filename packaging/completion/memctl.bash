@@ -18,7 +18,7 @@ _memctl() {
                 bus=(--bus "${COMP_WORDS[index + 1]}")
                 ((index++))
                 ;;
-            --heap | --owner | --older | --name | --heap-map) ((index++)) ;;
+            --heap | --owner | --older | --name | --heap-map | --tree | --base | --moved | --sarif | --overlay | -I | --include | --ram | --pageblock | --cma | --kernel | --log) ((index++)) ;;
             -*) ;;
             *) if [[ -z $command ]]; then command=${COMP_WORDS[index]}; else words+=("${COMP_WORDS[index]}"); fi ;;
         esac
@@ -26,11 +26,16 @@ _memctl() {
     case $previous in
         --bus) mapfile -t COMPREPLY < <(compgen -W 'system session' -- "$current"); return ;;
         --heap) mapfile -t COMPREPLY < <(compgen -W "$(_memctl_heaps "${bus[@]}")" -- "$current"); return ;;
-        --owner | --older | --name | --heap-map) return ;;
+        --owner | --older | --name | --heap-map | --moved | --ram | --pageblock | --cma | --kernel) return ;;
+        --tree | --base | --sarif | --overlay | -I | --include | --log)
+            compopt -o filenames 2>/dev/null
+            mapfile -t COMPREPLY < <(compgen -f -- "$current")
+            return
+            ;;
     esac
     local options='--bus --json --help'
     case $command in
-        '') options="status heaps buffers alloc run zram pressure config doctor $options --version" ;;
+        '') options="status heaps buffers alloc run zram pressure map config doctor $options --version" ;;
         buffers) options="--heap --owner --older $options" ;;
         alloc)
             options="--name $options"
@@ -40,6 +45,18 @@ _memctl() {
         doctor) options="--all $options" ;;
         run) options="--heap-map --verbose -- $options" ;;
         pressure) options="--follow $options" ;;
+        map)
+            local tree='--overlay -I --include --ram --pageblock --cma --kernel --log'
+            case ${words[0]:-} in
+                '') options="check --tree $tree $options" ;;
+                check) options="--base --moved --sarif --strict --rules $tree $options" ;;
+            esac
+            if ((${#words[@]})) && [[ $current != -* ]]; then
+                compopt -o filenames 2>/dev/null
+                mapfile -t COMPREPLY < <(compgen -f -- "$current")
+                return
+            fi
+            ;;
         config)
             if [[ " ${COMP_WORDS[*]:0:COMP_CWORD} " == *' --explain '* ]]; then
                 case ${#words[@]} in

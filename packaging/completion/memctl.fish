@@ -1,6 +1,6 @@
 # fish completion for memctl(1); installed as /usr/share/fish/vendor_completions.d/memctl.fish
 
-set -l commands status heaps buffers alloc run zram pressure config doctor
+set -l commands status heaps buffers alloc run zram pressure map config doctor
 complete -c memctl -f
 complete -c memctl -l bus -x -a 'system session' -d 'The bus that memd serves'
 complete -c memctl -l json -d 'JSON: bytes and seconds'
@@ -13,6 +13,7 @@ complete -c memctl -n "not __fish_seen_subcommand_from $commands" -a alloc -d 'A
 complete -c memctl -n "not __fish_seen_subcommand_from $commands" -a run -d 'Run a program unchanged with buffers from memd'
 complete -c memctl -n "not __fish_seen_subcommand_from $commands" -a zram -d 'Zram devices and what they cost'
 complete -c memctl -n "not __fish_seen_subcommand_from $commands" -a pressure -d 'The level of memory pressure'
+complete -c memctl -n "not __fish_seen_subcommand_from $commands" -a map -d 'The reserved-memory map'
 complete -c memctl -n "not __fish_seen_subcommand_from $commands" -a config -d 'Check the configuration, or explain a decision'
 complete -c memctl -n '__fish_seen_subcommand_from buffers' -l heap -x -d 'Of this heap only'
 complete -c memctl -n '__fish_seen_subcommand_from buffers' -l owner -x -d 'Of this owner only'
@@ -24,5 +25,19 @@ complete -c memctl -n '__fish_seen_subcommand_from doctor' -l all -d 'Notes too'
 complete -c memctl -n '__fish_seen_subcommand_from run' -l heap-map -x -d 'OLD=NEW: show a heap under another name'
 complete -c memctl -n '__fish_seen_subcommand_from run' -l verbose -d 'Tell each allocation'
 complete -c memctl -n '__fish_seen_subcommand_from pressure' -l follow -d 'A line at each change'
+complete -c memctl -n '__fish_seen_subcommand_from map' -F -a check
+complete -c memctl -n '__fish_seen_subcommand_from map' -l tree -r -F -d 'A .dtb or .dts instead of the running machine'
+complete -c memctl -n '__fish_seen_subcommand_from map' -l overlay -r -F -d 'Apply this overlay first'
+complete -c memctl -n '__fish_seen_subcommand_from map' -s I -l include -r -F -d 'Where a .dts finds its includes'
+complete -c memctl -n '__fish_seen_subcommand_from map' -l ram -x -d 'SIZE@START'
+complete -c memctl -n '__fish_seen_subcommand_from map' -l pageblock -x -d 'The page block of the kernel'
+complete -c memctl -n '__fish_seen_subcommand_from map' -l cma -x -d 'The cma= argument'
+complete -c memctl -n '__fish_seen_subcommand_from map' -l kernel -x -d 'The version of Linux'
+complete -c memctl -n '__fish_seen_subcommand_from map' -l log -r -F -d 'A boot log that belongs to the tree'
+complete -c memctl -n '__fish_seen_subcommand_from map' -l base -r -F -d 'The shipped tree'
+complete -c memctl -n '__fish_seen_subcommand_from map' -l moved -x -d 'A carve-out that may move'
+complete -c memctl -n '__fish_seen_subcommand_from map' -l sarif -r -F -d 'Write the findings as SARIF'
+complete -c memctl -n '__fish_seen_subcommand_from map' -l strict -d 'Warnings count as errors'
+complete -c memctl -n '__fish_seen_subcommand_from map' -l rules -d 'List the rules'
 complete -c memctl -n '__fish_seen_subcommand_from config' -F -a check
 complete -c memctl -n '__fish_seen_subcommand_from config' -l explain -x -a '(__fish_complete_users)' -d 'Which rule decides for a user or PID'

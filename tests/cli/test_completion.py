@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_man import parsers
+from tests.cli.test_man import everyone, parsers
 
 COMPLETION = Path(__file__).parents[2] / "packaging/completion"
 COMPLETE = """
@@ -30,9 +30,17 @@ def test_commands() -> None:
 
 @pytest.mark.parametrize("name", sorted(parsers()))
 def test_options(name: str) -> None:
-    known = set(parsers()[name]._option_string_actions) - {"-h"}
+    known = {option for option in parsers()[name]._option_string_actions if option.startswith("--")}
 
     assert {word for word in complete(name, "--") if word != "--"} == known
+
+
+@pytest.mark.parametrize("name", sorted(parsers(parsers()["map"])))
+def test_actions_of_map(name: str) -> None:
+    known = set(parsers(parsers()["map"])[name]._option_string_actions) - {"-h"}
+
+    assert name in complete("map", name[:3])
+    assert {word for word in complete("map", name, "-") if word.startswith("-")} == known
 
 
 def test_explain() -> None:
@@ -50,6 +58,6 @@ def test_heaps_are_asked_for() -> None:
 @pytest.mark.parametrize("file", ["_memctl", "memctl.fish"])
 def test_the_other_shells_know_the_same(file: str) -> None:
     text = (COMPLETION / file).read_text()
-    options = {option.lstrip("-") for parser in parsers().values() for option in parser._option_string_actions}
+    options = {option.lstrip("-") for parser in everyone() for option in parser._option_string_actions}
 
     assert [word for word in (*parsers(), *options) if word not in text] == []

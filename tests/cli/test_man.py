@@ -24,21 +24,28 @@ def plain(name: str) -> str:
     return re.sub(r"^\.(B|I|BR|RB|RI|IR|BI) ", "", text, flags=re.MULTILINE)
 
 
-def parsers() -> dict[str, argparse.ArgumentParser]:
-    actions = build_parser()._actions
-    return next(dict(action.choices) for action in actions if isinstance(action, argparse._SubParsersAction))
+def parsers(of: argparse.ArgumentParser | None = None) -> dict[str, argparse.ArgumentParser]:
+    """The commands of memctl, or the actions of one command."""
+    actions = (of or build_parser())._actions
+    return next((dict(action.choices) for action in actions if isinstance(action, argparse._SubParsersAction)), {})
+
+
+def everyone() -> list[argparse.ArgumentParser]:
+    """memctl, its commands, and their actions."""
+    commands = parsers().values()
+    return [build_parser(), *commands, *(action for command in commands for action in parsers(command).values())]
 
 
 def test_memctl_page_has_every_command_and_option() -> None:
     page = plain("memctl.1")
-    options = [option for parser in (build_parser(), *parsers().values()) for option in parser._option_string_actions]
+    options = [option for parser in everyone() for option in parser._option_string_actions]
 
     assert [name for name in parsers() if not re.search(rf"^\.TP\n{name}\b", page, re.MULTILINE)] == []
     assert [option for option in options if option not in page] == []
 
 
 def test_memctl_page_has_no_option_that_is_not_there() -> None:
-    known = {option for parser in (build_parser(), *parsers().values()) for option in parser._option_string_actions}
+    known = {option for parser in everyone() for option in parser._option_string_actions}
 
     assert set(re.findall(r"(?<![\w-])--[a-z]+", plain("memctl.1"))) <= known
 
