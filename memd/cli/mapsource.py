@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from memd import units
@@ -53,6 +52,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def read(arguments: argparse.Namespace, file: str | None) -> MemoryMap:
     """The map of `file` with all that the options say; the running machine's without one."""
+    from dataclasses import replace
+
     found = running() if file is None else of_file(file, arguments)
     if arguments.ram:
         found = replace(found, ram=tuple(sorted(arguments.ram)), ram_known=True)
@@ -75,6 +76,8 @@ def running() -> MemoryMap:
 
 
 def of_file(file: str, arguments: argparse.Namespace) -> MemoryMap:
+    from dataclasses import replace
+
     from memd.kernel import bootlog, devicetree
     from memd.model_map import MapFacts
     from memd.policy import mapmerge, mapread
