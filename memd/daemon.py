@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from memd import __version__, config, names
 from memd.bus import library
-from memd.bus.connection import CallFailed
+from memd.bus.calls import CallFailed
 from memd.bus.server import NameTaken, Server
 from memd.bus.services import Services
 from memd.early import Finding, ZramOutcome

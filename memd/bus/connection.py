@@ -13,27 +13,19 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from memd.bus import listing
+from memd.bus.calls import BUS, CallFailed, Calls
 from memd.bus.library import Library, load
 from memd.bus.sasl import TIMEOUT, open_socket
 from memd.bus.wire import CALL, ERROR, MAX_BODY, NO_REPLY, RETURN, SIGNAL, Reader, Received, close_all, printable
 from memd.bus.writer import MAX_FDS, Writer
 from memd.errors import Failed, InvalidArgs, LimitsExceeded
 
-BUS = "org.freedesktop.DBus"
 BUS_PATH = "/org/freedesktop/DBus"
 MAX_QUEUED = 512
 MAX_OUT_FDS = 1024
 
 log = logging.getLogger(__name__)
-
-
-class CallFailed(Exception):
-    """An error reply to a call of ours."""
-
-    def __init__(self, name: str, text: str) -> None:
-        super().__init__(f"{name}: {text}")
-        self.name = name
-        self.text = text
 
 
 class Connection:
@@ -55,8 +47,7 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[str] = self._loop.create_future()
         self._sock = sock
-        self._serial = 0
-        self._pending: dict[int, tuple[str, asyncio.Future[Received]]] = {}
+        self._calls = Calls()
         self._reader = Reader(sock, self._deliver, self._too_big)
         self._writer = Writer(sock)
         self._max_fds = min(MAX_OUT_FDS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
@@ -85,8 +76,10 @@ class Connection:
 
     # Out
 
-    def reply(self, call: Received, signature: str, body: Sequence[Any], fds: Sequence[int] = ()) -> None:
-        """Answer a call. Takes `fds` over, whatever happens to them."""
+    def reply(
+        self, call: Received, signature: str, body: Sequence[Any], fds: Sequence[int] = (), raw: bytes = b""
+    ) -> None:
+        """Answer a call. Takes `fds` over, whatever happens to them. `raw`: the body as bytes, where `body` only stands in."""
         if not call.wants_reply:
             close_all(fds)
             return
@@ -96,7 +89,7 @@ class Connection:
 
         fields = {"destination": call.sender, "reply_serial": call.serial, "signature": signature, "body": list(body)}
         try:
-            self._send(RETURN, fds, instead, **fields)
+            self._send(RETURN, fds, instead, raw, **fields)
         except Exception:
             log.exception("reply to %s.%s cannot be sent", call.interface, call.member)
             self.error(call, Failed.bus_name, "memd made a reply that cannot be sent; its log says why")
@@ -126,20 +119,10 @@ class Connection:
         CallFailed for an error reply, TimeoutError, ConnectionError if the bus has gone or goes meanwhile."""
         if self.closed.done():
             raise ConnectionError(f"the bus has gone: {self.closed.result()}")
-        serial = self._next_serial()
-        waiting: asyncio.Future[Received] = self._loop.create_future()
-        self._pending[serial] = destination, waiting
-        try:
-            self._send(CALL, serial=serial, destination=destination, path=path, interface=interface, member=member,
-                       signature=signature, body=list(body))  # fmt: skip
-            async with asyncio.timeout(TIMEOUT):
-                reply = await waiting
-        except BaseException:
-            if waiting.done() and not waiting.cancelled() and not waiting.exception():
-                waiting.result().close()
-            raise
-        finally:
-            self._pending.pop(serial, None)
+        with self._calls.expected(destination) as waiting:
+            self._send(CALL, serial=waiting.serial, destination=destination, path=path, interface=interface,
+                       member=member, signature=signature, body=list(body))  # fmt: skip
+            reply = await waiting.reply(TIMEOUT)
         return self._checked(reply)
 
     def arguments(self, message: Received) -> list[Any]:
@@ -155,11 +138,6 @@ class Connection:
     def close(self) -> None:
         self._lost("closed by memd")
 
-    def _next_serial(self) -> int:
-        """1 to 2^32 - 1, and again."""
-        self._serial = self._serial % 0xFFFFFFFF + 1
-        return self._serial
-
     def _checked(self, reply: Received) -> Received:
         if reply.kind == RETURN and len(reply.fds) == reply.unix_fds:
             return reply
@@ -171,24 +149,29 @@ class Connection:
 
     def _error(self, call: Received, name: str, text: str) -> bytes:
         return self.library.marshal(
-            ERROR, self._next_serial(), flags=NO_REPLY, destination=call.sender, reply_serial=call.serial,
+            ERROR, self._calls.serial(), flags=NO_REPLY, destination=call.sender, reply_serial=call.serial,
             error_name=name, signature="s", body=[printable(text)],
         )  # fmt: skip
 
     def _send(
-        self, kind: int, fds: Sequence[int] = (), instead: Callable[[OSError], bytes] | None = None, **fields: Any
+        self,
+        kind: int,
+        fds: Sequence[int] = (),
+        instead: Callable[[OSError], bytes] | None = None,
+        raw: bytes = b"",
+        **fields: Any,
     ) -> None:
         """Takes `fds` over, also when it raises what the library does not want to marshal."""
         try:
             if len(fds) > MAX_FDS or not all(type(fd) is int for fd in fds):
                 raise ValueError(f"fds that cannot be sent: {fds}")
-            serial = fields.pop("serial", 0) or self._next_serial()
+            serial = fields.pop("serial", 0) or self._calls.serial()
             flags = 0 if kind == CALL else NO_REPLY
             data = self.library.marshal(kind, serial, flags=flags, unix_fds=list(fds), **fields)
         except BaseException:
             close_all(fd for fd in fds if type(fd) is int)
             raise
-        self._put(data, fds, instead)
+        self._put(listing.spliced(data, raw) if raw else data, fds, instead)
 
     def _put(self, data: bytes, fds: Sequence[int] = (), instead: Callable[[OSError], bytes] | None = None) -> None:
         if self.closed.done():
@@ -236,7 +219,7 @@ class Connection:
 
     def _deliver(self, message: Received) -> None:
         if message.kind in (RETURN, ERROR):
-            self._resolve(message)
+            self._calls.resolve(message)
             return
         uninvited = bool(message.fds)
         message.close()
@@ -250,22 +233,13 @@ class Connection:
         except Exception:
             log.exception("%s from %s was dropped", message.member, message.sender)
 
-    def _resolve(self, message: Received) -> None:
-        """Only who was called may answer, and the bus for it. (Who was called by a well-known name answers by another: not compared.)"""
-        destination, waiting = self._pending.get(message.reply_serial, ("", None))
-        stranger = destination.startswith((":", BUS)) and message.sender not in (destination, BUS)
-        if waiting is None or waiting.done() or stranger:
-            message.close()
-        else:
-            waiting.set_result(message)
-
     def _too_big(self, message: Received) -> None:
         message.close()
         if message.kind == CALL:
             self.error(message, LimitsExceeded.bus_name, f"a message of more than {MAX_BODY} bytes is not looked at")
         elif message.kind in (RETURN, ERROR):
             message.kind, message.error_name, message.signature = ERROR, LimitsExceeded.bus_name, ""
-            self._resolve(message)
+            self._calls.resolve(message)
 
     def _no_objects(self, call: Received) -> None:
         self.error(call, BUS + ".Error.UnknownObject", f"there is no object {call.path}")
@@ -281,6 +255,4 @@ class Connection:
         self._sock.close()
         self.closed.set_result(reason)
         self._drained.set()
-        for _, waiting in self._pending.values():
-            if not waiting.done():
-                waiting.set_exception(ConnectionError(f"the bus has gone: {reason}"))
+        self._calls.fail(ConnectionError(f"the bus has gone: {reason}"))

@@ -11,7 +11,8 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from memd.bus.connection import BUS, BUS_PATH, CallFailed, Connection
+from memd.bus.calls import BUS, CallFailed
+from memd.bus.connection import BUS_PATH, Connection
 from memd.bus.wire import Received
 from memd.errors import BadKernelFile, Failed
 from memd.model import Caller

@@ -127,7 +127,7 @@ class Dispatcher:
         except BaseException:
             close_all(answer.fds)
             raise
-        self._connection.reply(call, method.reply, body, answer.fds)
+        self._connection.reply(call, method.reply, body, answer.fds, answer.raw)
 
     def _wire(self, kind: str, value: Any) -> Any:
         if kind == "a{sv}":

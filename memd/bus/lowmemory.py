@@ -7,7 +7,8 @@ comes back; so the name is there before sessions start. A bus policy of low-memo
 from __future__ import annotations
 
 from memd.bus import naming
-from memd.bus.connection import CallFailed, Connection
+from memd.bus.calls import CallFailed
+from memd.bus.connection import Connection
 from memd.bus.objects import Object
 
 NAME = "org.freedesktop.LowMemoryMonitor"

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
 
 from memd import lanewire
+from memd.bus import listing
+from memd.bus.listing import MICROSECONDS
 from memd.bus.objects import Answer, Handler, Object
 from memd.bus.services import Services
-from memd.bus.variants import Options, Uint32, options
+from memd.bus.variants import Options, options
 from memd.errors import AccessDenied, InvalidArgs, NotSupported
-from memd.model import Buffer, Caller, Grant, Level
+from memd.model import Caller, Grant, Level
 from memd.names import MANAGER
 
 MAX_HEAP_NAME = 255
 LIST_OPTIONS = {"after": "t", "limit": "t", "heap": "s", "older": "t", "owner": "s"}
-MICROSECONDS = 1_000_000
 PRESSURE_LEVELS = {str(level): level for level in (Level.LOW, Level.MEDIUM, Level.CRITICAL)}
 
 
@@ -108,7 +108,7 @@ class Manager:
             wanted["older"] /= MICROSECONDS
         caller = await self._caller(sender)
         buffers, following = await self._services.broker.buffers(caller, **wanted)
-        return Answer(([_row(buffer) for buffer in buffers], {"next": following}))
+        return Answer(listing.STAND_IN, raw=listing.body(buffers, following))
 
     async def get_status(self, sender: str, given: Options) -> Answer:
         options(given, {})
@@ -142,20 +142,6 @@ class Manager:
         label = options(given, {"name": "s"}).get("name", "")
         caller = await self._caller(sender)
         return await self._services.broker.allocate(caller, heap_word(heap), sizes, label)
-
-
-def _row(buffer: Buffer) -> dict[str, Any]:
-    return {
-        "id": buffer.id,
-        "heap": buffer.heap,
-        "size": buffer.size,
-        "state": buffer.state,
-        "uid": Uint32(buffer.uid),
-        "pid": Uint32(buffer.pid),
-        "owner": buffer.owner,
-        "name": buffer.label,
-        "time": int(buffer.time * MICROSECONDS),
-    }
 
 
 def _not_yet(method: str, instead: str) -> Callable[..., Awaitable[Answer]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from memd.bus.connection import CallFailed, Connection
+from memd.bus.calls import CallFailed
+from memd.bus.connection import Connection
 
 DO_NOT_QUEUE = 4
 OURS = (1, 4)  # PRIMARY_OWNER, ALREADY_OWNER

@@ -10,10 +10,12 @@ from memd.names import ROOT_PATH
 
 @dataclass(slots=True)
 class Answer:
-    """A method's reply: values as the XML orders them, `h` being an index into `fds`. Whoever holds the Answer owns the fds."""
+    """A method's reply: values as the XML orders them, `h` being an index into `fds`. Whoever holds the Answer owns the fds.
+    `raw`: the body as bytes, for which the values only stand in (listing.py)."""
 
     values: tuple[object, ...] = ()
     fds: list[int] = field(default_factory=list)
+    raw: bytes = b""
 
 
 # Called with the sender's unique name and the arguments.

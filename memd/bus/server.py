@@ -8,7 +8,8 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from memd.bus import contract, lowmemory, naming, systemd, variants
-from memd.bus.connection import BUS, BUS_PATH, CallFailed, Connection
+from memd.bus.calls import BUS, CallFailed
+from memd.bus.connection import BUS_PATH, Connection
 from memd.bus.credentials import Credentials
 from memd.bus.dispatch import Dispatcher
 from memd.bus.lane import Lanes

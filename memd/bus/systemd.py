@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from memd.bus.connection import CallFailed, Connection
+from memd.bus.calls import CallFailed
+from memd.bus.connection import Connection
 from memd.bus.objects import encode
 from memd.bus.standard import PROPERTIES
 from memd.errors import Failed

@@ -188,7 +188,8 @@ class Status(TypedDict):
 
 
 class BufferFacts(TypedDict):
-    """One lent buffer; `name`: its label; `time`: when it was lent, seconds of CLOCK_REALTIME."""
+    """One lent buffer; `name`: its label; `time`: when it was lent, seconds of CLOCK_REALTIME; `inode`, `device`: st_ino and st_dev of
+    its file, by which it is known in any process."""
 
     id: int
     heap: str
@@ -199,3 +200,5 @@ class BufferFacts(TypedDict):
     owner: str
     name: str
     time: float
+    inode: int
+    device: int

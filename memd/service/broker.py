@@ -6,6 +6,7 @@ memd keeps no copy of a buffer. Between a decision and its reservation nothing i
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -130,9 +131,17 @@ class Broker:
         arguments.limit(limit)
         born = None if older is None else time.time() - older
         wanted = _filter(caller, {heap} | self._names_of(heap), born, owner)
-        await self._refresh({buffer.owner for buffer in self._ledger.buffers() if wanted(buffer)})
-        found = [buffer for buffer in self._ledger.buffers() if buffer.id > after and wanted(buffer)]
+        await self._refresh(self._whose(caller, owner))
+        found = list(
+            itertools.islice((one for one in self._ledger.buffers() if one.id > after and wanted(one)), limit + 1)
+        )
         return found[:limit], found[limit - 1].id if len(found) > limit else None
+
+    def _whose(self, caller: Caller, owner: str | None) -> set[str] | None:
+        """Owners whose buffers a listing may show; None: all."""
+        if owner is not None:
+            return {owner}
+        return None if caller.is_admin else {one.owner for one in self._ledger.buffers() if _is_own(caller, one)}
 
     async def write_off(self, number: int) -> Buffer:
         """For administrators: stop charging the owner for what others keep alive. NoSuchBuffer, Busy."""
@@ -275,9 +284,17 @@ def _trouble(rule: str, trouble: Exception, heap: Heap) -> Verdict:
 
 def _filter(caller: Caller, heaps: set[str | None], born: float | None, owner: str | None) -> Callable[[Buffer], bool]:
     def wanted(buffer: Buffer) -> bool:
-        # Not by unit: cron.service is many users' owner, and what each of them has is not for the others to see.
-        own = caller.is_admin or buffer.uid == caller.uid or buffer.owner == owners.by_uid(caller.uid)
         heap = heaps == {None} or buffer.heap in heaps
-        return own and heap and (born is None or buffer.time <= born) and (owner is None or buffer.owner == owner)
+        return (
+            _is_own(caller, buffer)
+            and heap
+            and (born is None or buffer.time <= born)
+            and (owner is None or buffer.owner == owner)
+        )
 
     return wanted
+
+
+def _is_own(caller: Caller, buffer: Buffer) -> bool:
+    """Not by unit: cron.service is many users' owner, and what each of them has is not for the others to see."""
+    return caller.is_admin or buffer.uid == caller.uid or buffer.owner == owners.by_uid(caller.uid)

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from memd.bus.connection import BUS, BUS_PATH, CallFailed, Connection
+from memd.bus.calls import BUS, CallFailed
+from memd.bus.connection import BUS_PATH, Connection
 from memd.bus.library import MAX_SIGNATURES, Library
 from memd.bus.wire import MAX_BODY, Reader, Received, parse_header
 from memd.bus.writer import Writer
@@ -70,10 +71,10 @@ async def test_says_hello_and_calls_the_bus(bus: Bus, library: Library) -> None:
 async def test_serials_begin_again(daemon_bus: Bus, library: Library) -> None:
     """0 is none, and what is more than 32 bits cannot be sent."""
     connection = await Connection.connect(daemon_bus.address, library=library)
-    connection._serial = 0xFFFFFFFE
+    connection._calls._serial = 0xFFFFFFFE
 
     assert [await connection.call_bus("GetId") != [] for _ in range(3)] == [True] * 3
-    assert connection._serial == 2
+    assert connection._calls._serial == 2
     connection.close()
 
 
@@ -144,7 +145,7 @@ async def test_fds_of_late_replies_are_closed(bus: Bus, library: Library) -> Non
     await client.call_bus("GetId")
 
     assert fds() == before
-    assert not client._pending
+    assert not client._calls._waiting
     client.close()
     server.close()
 
@@ -189,14 +190,13 @@ async def test_an_fd_that_cannot_be_sent_concerns_its_call_only(bus: Bus, librar
 async def test_replies_of_strangers_are_not_taken(daemon_bus: Bus, library: Library) -> None:
     server = await Connection.connect(daemon_bus.address, library=library)
     message = Received(2, 0, 1, "<", reply_serial=5, sender=":1.99", fds=[os.memfd_create("stranger")])
-    waiting: asyncio.Future[Received] = asyncio.get_running_loop().create_future()
-    server._pending[5] = BUS, waiting
+    server._calls._serial = 4
 
-    server._deliver(message)
+    with server._calls.expected(BUS) as waiting:
+        server._deliver(message)
 
-    assert not waiting.done()
+    assert not waiting.answer.done()
     assert message.fds == []
-    waiting.cancel()
     server.close()
 
 

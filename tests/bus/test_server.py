@@ -16,7 +16,8 @@ import pytest
 
 from memd import config, ini
 from memd.bus import dispatch
-from memd.bus.connection import BUS, CallFailed, Connection
+from memd.bus.calls import BUS, CallFailed
+from memd.bus.connection import Connection
 from memd.bus.credentials import Credentials
 from memd.bus.dispatch import FEW, MAX_PER_SENDER
 from memd.bus.library import Library, load

@@ -167,6 +167,8 @@ BUFFERS: list[BufferFacts] = [
         "owner": "uid:1000",
         "name": "camera preview",
         "time": 1_000_000.0,
+        "inode": 70,
+        "device": 12,
     },
     {
         "id": 1234,
@@ -178,5 +180,7 @@ BUFFERS: list[BufferFacts] = [
         "owner": "uid:0",
         "name": "",
         "time": 1_003_599.0,
+        "inode": 71,
+        "device": 12,
     },
 ]
