@@ -18,7 +18,7 @@ _memctl() {
                 bus=(--bus "${COMP_WORDS[index + 1]}")
                 ((index++))
                 ;;
-            --heap | --owner | --older | --name | --heap-map | --tree | --base | --moved | --sarif | --overlay | -I | --include | --ram | --pageblock | --cma | --kernel | --log) ((index++)) ;;
+            --heap | --owner | --older | --write-off | --name | --heap-map | --tree | --base | --moved | --sarif | --overlay | -I | --include | --ram | --pageblock | --cma | --kernel | --log) ((index++)) ;;
             -*) ;;
             *) if [[ -z $command ]]; then command=${COMP_WORDS[index]}; else words+=("${COMP_WORDS[index]}"); fi ;;
         esac
@@ -26,7 +26,7 @@ _memctl() {
     case $previous in
         --bus) mapfile -t COMPREPLY < <(compgen -W 'system session' -- "$current"); return ;;
         --heap) mapfile -t COMPREPLY < <(compgen -W "$(_memctl_heaps "${bus[@]}")" -- "$current"); return ;;
-        --owner | --older | --name | --heap-map | --moved | --ram | --pageblock | --cma | --kernel) return ;;
+        --owner | --older | --write-off | --name | --heap-map | --moved | --ram | --pageblock | --cma | --kernel) return ;;
         --tree | --base | --sarif | --overlay | -I | --include | --log)
             compopt -o filenames 2>/dev/null
             mapfile -t COMPREPLY < <(compgen -f -- "$current")
@@ -36,7 +36,7 @@ _memctl() {
     local options='--bus --json --help'
     case $command in
         '') options="status heaps buffers alloc run zram pressure map config doctor $options --version" ;;
-        buffers) options="--heap --owner --older $options" ;;
+        buffers) options="--heap --owner --older --holders --write-off $options" ;;
         alloc)
             options="--name $options"
             if ((${#words[@]} == 0)); then options="system contiguous any $(_memctl_heaps "${bus[@]}") $options"; fi
