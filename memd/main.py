@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from memd import config_zram, ini
+from memd import config_zram, ini, lean
 from memd.early import Noun, ZramOutcome
 from memd.kernel import fdstore
 from memd.kernel.root import Root
@@ -83,6 +83,7 @@ def main(argv: list[str] | None = None) -> int:
     outcome = _early(root, source)
     if options.setup_swap:
         return 0 if outcome.state != "failed" else 1
+    lean.asyncio()
     from memd import daemon
 
     return daemon.run(root, options, source, outcome, stored)

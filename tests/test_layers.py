@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "memd"
-LEAVES = {"names", "errors", "units", "early", "model", "model_map", "model_care", "lanewire", "__init__"}
+LEAVES = {"names", "errors", "units", "early", "model", "model_map", "model_care", "lanewire", "lean", "__init__"}
 CONFIG = {path.stem for path in PACKAGE.glob("config*.py")} | {"ini"}
 MAY_IMPORT = {
     **dict.fromkeys(LEAVES, LEAVES),

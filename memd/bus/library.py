@@ -16,10 +16,11 @@ import functools
 import importlib
 import io
 import struct
-import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
+
+from memd import lean
 
 # More than all signatures that memd sends or understands; 255-character ones of a whole body still fit in memory.
 MAX_SIGNATURES = 128
@@ -44,16 +45,13 @@ def _envelope(endian: str, signature: str, length: int) -> bytes:
     return fixed + fields + bytes(-len(fields) & 7)
 
 
-def _without_glib(package: str) -> ModuleType:
-    """Both libraries import GLib where there is one, for a part of theirs that memd has no use for: 17 ms and 4 MiB."""
-    hide = "gi" not in sys.modules
-    if hide:
-        sys.modules["gi"] = None  # type: ignore[assignment]  # makes the import of gi fail
-    try:
-        return importlib.import_module(package)
-    finally:
-        if hide:
-            del sys.modules["gi"]
+def _package(package: str) -> None:
+    """dbus_next bare (lean.py); dbus_fast, whose modules are compiled, as it is but for GLib, for which it has a part of its own."""
+    if package == lean.MARSHALLING:
+        lean.marshalling()
+    else:
+        with lean.without("gi"):
+            importlib.import_module(package)
 
 
 class Library:
@@ -61,16 +59,20 @@ class Library:
 
     def __init__(self, package: str) -> None:
         self.package = package
-        module = _without_glib(package)
-        self._message = module.Message
-        self._types = {kind.value: kind for kind in module.MessageType}
-        self._flags = module.MessageFlag
-        self.Variant = module.Variant
-        self._unmarshaller = importlib.import_module(package + "._private.unmarshaller").Unmarshaller
-        self._address = importlib.import_module(package + "._private.address")
-        self._bus_type = module.BusType
-        self._auth = importlib.import_module(package + ".auth").AuthExternal
+        _package(package)
+        constants = self._part("constants")
+        self._message = self._part("message").Message
+        self._types = {kind.value: kind for kind in constants.MessageType}
+        self._flags = constants.MessageFlag
+        self.Variant = self._part("signature").Variant
+        self._unmarshaller = self._part("_private.unmarshaller").Unmarshaller
+        self._address = self._part("_private.address")
+        self._bus_type = constants.BusType
+        self._auth = self._part("auth").AuthExternal
         self.cached_signatures, self._clear_signatures = _signature_cache(package)
+
+    def _part(self, name: str) -> ModuleType:
+        return importlib.import_module(f"{self.package}.{name}")
 
     def unmarshal(self, signature: str, body: bytes, endian: str) -> list[Any]:
         """The arguments in a body. ValueError, with the library's words, if it does not parse."""

@@ -15,6 +15,7 @@ import socket
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from memd import lean
 from memd.client.errors import Unreachable, from_bus
 from memd.errors import Failed, InvalidArgs
 
@@ -99,6 +100,7 @@ def greeted(answer: bytes, address: str) -> bool:
 
 def call(serial: int, target: tuple[str, str, str, str], signature: str, body: tuple[object, ...]) -> bytes:
     """A method call; `target`: destination, path, interface, member. InvalidArgs for what no bus takes."""
+    lean.marshalling()
     from dbus_next.message import Message
 
     try:

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from memd import lanewire, names
+from memd import lanewire, lean, names
 from memd.client.dmabuf import DmaBuf
 from memd.client.errors import Unreachable
 from memd.client.framing import DRIVER, DRIVER_PATH, close_all
@@ -165,6 +165,7 @@ def _plain(
 
 def _options(**values: str | int | None) -> dict[str, Any]:
     """a{sv} of what is not None: str is s, uid and pid are u, other int t."""
+    lean.marshalling()
     from dbus_next.signature import Variant
 
     kinds = {"uid": "u", "pid": "u"}

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 import re
 import select
 from collections.abc import Callable
@@ -32,7 +31,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class EpollEvent(ctypes.Structure):
-    _pack_ = 1 if platform.machine() == "x86_64" else 8
+    _pack_ = 1 if os.uname().machine == "x86_64" else 8
     _fields_ = (("events", ctypes.c_uint32), ("data", ctypes.c_uint64))
 
 

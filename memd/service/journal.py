@@ -17,7 +17,7 @@ from memd.kernel.root import Root
 from memd.model import Event
 
 try:
-    from systemd.journal import sendv
+    from systemd._journal import sendv  # systemd.journal has its reader beside, with datetime, uuid and 1 MB of others
 except ImportError:  # the distribution left it out: standard error is what remains
     sendv = None
 
