@@ -23,7 +23,7 @@ from memd.bus.services import Services
 from memd.early import Finding, ZramOutcome
 from memd.errors import BadKernelFile, ConfigError, MemdError
 from memd.ini import Ini
-from memd.kernel import fdstore, meminfo
+from memd.kernel import fdstore, meminfo, trim
 from memd.kernel.fdstore import FdStore, Stored
 from memd.kernel.root import Root
 from memd.model import Config, Event
@@ -67,6 +67,7 @@ ZRAM_EVENTS = {"active": names.MESSAGE_ZRAM_READY, "adopted": names.MESSAGE_ZRAM
 
 def run(root: Root, options: Options, source: Ini, outcome: ZramOutcome, stored: Sequence[Stored] = ()) -> int:
     """Until told to stop. Exit status as the module says."""
+    trim.one_arena()
     logging.basicConfig(format="memd: %(message)s", level=logging.INFO, stream=sys.stderr)
     try:
         settings = config.build(source, meminfo.read(root).total)
@@ -135,6 +136,7 @@ class Daemon:
             await self._start(stack)
             self._tell_start()
             systemd_daemon.notify("READY=1")
+            trim.settle()
             lost = asyncio.ensure_future(self._server.run_until_disconnected())
             stopped = asyncio.ensure_future(self._stop.wait())
             await asyncio.wait({lost, stopped}, return_when=asyncio.FIRST_COMPLETED)
