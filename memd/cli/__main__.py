@@ -2,6 +2,6 @@
 
 import sys
 
-from memd.cli.main import main
+from memd.cli.entry import main
 
 sys.exit(main())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +12,8 @@ from memd.cli import render
 from memd.errors import MemdError
 
 if TYPE_CHECKING:
+    import argparse
+
     from memd.client import Memd
 
     Commands = argparse._SubParsersAction[Any]
@@ -28,6 +29,8 @@ def command(
     example: str,
 ) -> argparse.ArgumentParser:
     """A parser of one command; `help` is one line, `example` what a person would type."""
+    import argparse
+
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=help,
@@ -75,6 +78,8 @@ def seconds(text: str) -> float:
 @contextlib.contextmanager
 def _usage() -> Iterator[None]:
     """argparse tells the argument's name before the words."""
+    import argparse
+
     try:
         yield
     except MemdError as error:

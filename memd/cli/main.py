@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from typing import NoReturn
 
 from memd import __version__
-from memd.cli import alloc, buffers, config, doctor, exits, heaps, pressure, render, run, status, zram
+from memd.cli import alloc, buffers, config, doctor, exits, guard, heaps, pressure, render, run, status, zram
 from memd.cli import map as memory_map
-from memd.errors import MemdError
 
 COMMANDS = (status, heaps, buffers, alloc, run, zram, pressure, memory_map, config, doctor)
 RUNNING = ("alloc", "run")  # what follows -- is theirs
@@ -62,28 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Exit status as EPILOG says; never a traceback for what can happen on a machine in order."""
-    _streams()
-    try:
-        code = _run(sys.argv[1:] if argv is None else argv)
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        return exits.INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush complains
-        return exits.PIPE_CLOSED
-    return code
-
-
-def _streams() -> None:
-    """A closed stdout is no error, but its number must not go to the next socket. No locale lacks a character."""
-    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(fd, True)  # noqa: FBT003 - takes no keyword
-    os.close(fd)
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for as long as memctl runs
-        if hasattr(stream := getattr(sys, name), "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    return guard.run(lambda: _run(sys.argv[1:] if argv is None else argv))
 
 
 def _run(argv: list[str]) -> int:
@@ -99,11 +76,7 @@ def _run(argv: list[str]) -> int:
         arguments.words = rest if dashes else None
     except SystemExit as end:  # argparse has said why
         return int(end.code or 0)
-    try:
-        return int(arguments.run(arguments))
-    except MemdError as error:
-        print(f"memctl: {render.safe(str(error))}", file=sys.stderr)
-        return exits.of(error)
+    return int(arguments.run(arguments))
 
 
 def _split(argv: list[str]) -> tuple[list[str], bool, list[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,8 @@ from memd.cli.render import Line, Look, picture, safe
 from memd.units import format_seconds, format_size
 
 if TYPE_CHECKING:
+    import argparse
+
     from memd.cli.render import Colour
     from memd.client.types import CmaFacts, HeapFacts, OwnerFacts, PressureFacts, Status, SwapFacts, ZramFacts
 
