@@ -98,9 +98,9 @@ def _answer(options: Options) -> int:
 
 def _early(root: Root, source: ini.Ini) -> ZramOutcome:
     """Swap, and its one line on stderr, which systemd's journal keeps."""
-    settings, findings = config_zram.settings(source)
+    devices, findings = config_zram.devices(source)
     for finding in findings:
         print(f"memd: {finding}", file=sys.stderr)
-    outcome = swapper.set_up(root, settings)
+    outcome = swapper.set_up_all(root, devices)
     print(f"memd: zram: {outcome.reason}", *(f"({note})" for note in outcome.notes), file=sys.stderr)
     return outcome

@@ -39,9 +39,9 @@ SWAPPER = """
 import sys
 from memd.early import ZramSettings
 from memd.kernel.root import Root
-from memd.service import swapper
+from memd.service import swapper, zramcalls
 
-class Calls(swapper.Calls):
+class Calls(zramcalls.Calls):
     def swapon(self, path, flags):
         from memd.kernel import swapon
         swapon.libc("access", path.encode(), 0)  # as swapon(2) is called, and harmless

@@ -58,9 +58,9 @@ def write(path: str, header: bytes) -> None:
         os.close(fd)
 
 
-def label(path: str, page: int) -> str | None:
-    """The label of a swap device that nobody holds; None if it has no signature. OSError EBUSY if it is in use."""
-    fd = os.open(path, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC)
+def label(path: str, page: int, *, alone: bool = True) -> str | None:
+    """The label of a swap device; None if it has no signature. `alone`: only if nobody holds it, OSError EBUSY if it is in use."""
+    fd = os.open(path, os.O_RDONLY | (os.O_EXCL if alone else 0) | os.O_CLOEXEC)
     try:
         header = os.pread(fd, page, 0)
     finally:

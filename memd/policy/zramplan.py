@@ -4,19 +4,9 @@ from __future__ import annotations
 
 from memd.early import MemInfo, Noun, Swap, ZramOutcome, ZramSettings, ZramStat
 from memd.errors import InvalidArgs
-from memd.policy import zramsize
+from memd.policy import zramalgorithm, zramsize
+from memd.policy.zramsections import Facts, active_zram, devices_of, title, zram_name
 from memd.units import format_size
-
-
-class Facts(Noun):
-    """The machine before anything is done. `swaps` None: a kernel without swap; `control`: zram is there; `container`: its name."""
-
-    memory: MemInfo
-    stats: tuple[ZramStat, ...]
-    swaps: tuple[Swap, ...] | None
-    container: str | None
-    control: bool
-    page: int
 
 
 class Plan(Noun):
@@ -26,6 +16,7 @@ class Plan(Noun):
     outcome: ZramOutcome | None = None
     device: str | None = None
     disksize: int = 0
+    limit: int | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -34,15 +25,37 @@ def decide(settings: ZramSettings, facts: Facts) -> Plan:
     reason = _unwanted(settings, facts)
     if reason:
         return _off(reason)
-    active = active_zram(facts.stats, facts.swaps or ())
-    disksize, notes = _size(settings, facts)
+    disksize, limit, notes = _sizes(settings, facts)
+    active = _of_section(settings.name, facts)
     if active:
         return Plan(action="done", outcome=_adopted(settings, active, disksize, notes))
     if not disksize:
-        return _off(f"Size={settings.size} is 0 on this machine", notes)
+        return _off(f"{title(settings.name)} Size={settings.size} gives no device on this machine", notes)
+    return _new(facts, disksize, limit, notes)
+
+
+def fresh(settings: ZramSettings, facts: Facts) -> Plan:
+    """The next step towards a new device beside what is there."""
+    disksize, limit, notes = _sizes(settings, facts)
+    reason = _unwanted(settings, facts) or (
+        None if disksize else f"{title(settings.name)} Size={settings.size} gives no device on this machine"
+    )
+    return _off(reason, notes) if reason else _new(facts, disksize, limit, notes)
+
+
+def _new(facts: Facts, disksize: int, limit: int | None, notes: tuple[str, ...]) -> Plan:
     free = next((stat.name for stat in facts.stats if is_free(stat)), None)
     action = "use" if free else "add" if facts.control else "load"
-    return Plan(action=action, device=free, disksize=disksize, notes=notes)
+    return Plan(action=action, device=free, disksize=disksize, limit=limit, notes=notes)
+
+
+def _of_section(section: str, facts: Facts) -> tuple[tuple[ZramStat, Swap], ...]:
+    """The section's device first, then what belongs to no section."""
+    taken = devices_of(facts)
+    mine = taken.get(section)
+    active = active_zram(facts.stats, facts.swaps or ())
+    first = tuple(pair for pair in active if pair[0].name == mine)
+    return first + tuple(pair for pair in active if first and not section and pair[0].name not in taken.values())
 
 
 def _unwanted(settings: ZramSettings, facts: Facts) -> str | None:
@@ -64,29 +77,24 @@ def ram(memory: MemInfo) -> int:
     return memory.total - (memory.cma_total or 0)
 
 
-def _size(settings: ZramSettings, facts: Facts) -> tuple[int, tuple[str, ...]]:
-    """A wrong size never costs the machine its swap: the default curve is taken."""
+def _sizes(settings: ZramSettings, facts: Facts) -> tuple[int, int | None, tuple[str, ...]]:
+    """Disksize, limit, notes. A wrong size never costs the machine its swap: the default curve is taken, and no limit."""
     known = ram(facts.memory)
-    notes: tuple[str | None, ...]
+    notes: list[str | None] = []
     try:
         disksize = zramsize.size(settings.size, known, facts.page)
-        notes = (zramsize.note(disksize, known),)
+        notes.append(zramsize.note(disksize, known))
     except InvalidArgs as error:
-        disksize = zramsize.size(None, known, facts.page)
-        notes = (f"Size={error}; the default of {format_size(disksize)} is taken",)
-    return disksize, tuple(note for note in notes if note)
-
-
-def zram_name(swap: Swap) -> str | None:
-    """`zram0` of a zram swap, however its path is shown from here; None for any other."""
-    name = swap.path.rpartition("/")[2]
-    return name if swap.kind == "partition" and name.startswith("zram") and name[4:].isdecimal() else None
-
-
-def active_zram(stats: tuple[ZramStat, ...], swaps: tuple[Swap, ...]) -> tuple[tuple[ZramStat, Swap], ...]:
-    """Each zram device that is swap now."""
-    by_name = {stat.name: stat for stat in stats}
-    return tuple((by_name[name], swap) for swap in swaps if (name := zram_name(swap)) in by_name)
+        disksize = 0 if settings.name else zramsize.size(None, known, facts.page)
+        instead = "the device is left out" if settings.name else f"the default of {format_size(disksize)} is taken"
+        notes.append(f"Size={error}; {instead}")
+    limit = None
+    if settings.mem_limit is not None:
+        try:
+            limit = zramsize.size(settings.mem_limit, known, facts.page)
+        except InvalidArgs as error:
+            notes.append(f"MemLimit={error}; there is none")
+    return disksize, limit, tuple(note for note in notes if note)
 
 
 def is_free(stat: ZramStat) -> bool:
@@ -106,10 +114,10 @@ def _adopted(
     stat, swap = active[0]
     notes += tuple(f"{other.name} is zram swap too ({format_size(other.disksize)})" for other, _ in active[1:])
     if stat.disksize != disksize:
-        notes += (f"[Zram] asks for {format_size(disksize)}; a device in use is not resized",)
+        notes += (f"{title(settings.name)} asks for {format_size(disksize)}; a device in use is not resized",)
     chosen, _ = choose_algorithm(settings.algorithms, stat)
     if stat.algorithm != chosen:
-        notes += (f"[Zram] asks for {chosen}; a device in use keeps its algorithm",)
+        notes += (f"{title(settings.name)} asks for {chosen}; a device in use keeps its algorithm",)
     return ZramOutcome(
         state="adopted",
         reason=f"{stat.name} is swap already ({describe(stat.disksize, stat.algorithm, swap.priority)}) and stays as it is",
@@ -122,7 +130,7 @@ def _adopted(
 
 def choose_algorithm(wanted: tuple[str, ...], stat: ZramStat) -> tuple[str, str | None]:
     """The first that the kernel offers, else what it has chosen itself, and a note that says so."""
-    for name in wanted:
+    for name in map(zramalgorithm.name, wanted):
         if name in stat.algorithms:
             return name, None
     if not wanted:

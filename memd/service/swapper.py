@@ -8,15 +8,17 @@ Runs before anything heavy is imported, and is synchronous on purpose.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import time
 
-from memd.early import ZramOutcome, ZramSettings
-from memd.errors import Failed, NotSupported
+from memd.early import ZramOutcome, ZramSettings, ZramStat
+from memd.errors import BadKernelFile, Failed, NotSupported
 from memd.kernel import container, meminfo, mkswap, modules, swapon, swaps, zram
 from memd.kernel.root import Root
-from memd.policy import zramplan
+from memd.policy import zramplan, zramsections
+from memd.service.zramcalls import Calls
+from memd.service.zramclaim import Claim, Sizes, Taken, reason
+from memd.service.zramlock import Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,51 +29,44 @@ if TYPE_CHECKING:
 
 DEADLINE = 3.0  # for all waiting together: swap is late, but boot goes on
 STEP = 0.02
-LABEL = "memd"  # in the signature: tells a device that a killed memd left half set up
 MODULES = "kernel/drivers/block/zram"
 # udev looks at the device, another memd has the lock, the node is not there yet
 PASSING = {errno.EBUSY, errno.EAGAIN, errno.ENOENT}
 
 
-class Taken(Exception):
-    """Somebody else was faster with this device."""
-
-
-class Calls:
-    """What reaches beyond files. A test, or a machine in a directory, has its own; these refuse for the latter."""
-
-    def __init__(self, root: Root) -> None:
-        self.root = root
-
-    def load(self) -> None:
-        modules.load(self.root, "zram")
-
-    def add(self) -> str:
-        return zram.add(self.root)
-
-    def swapon(self, path: str, flags: int) -> None:
-        swapon.swapon(self.root, path, flags)
-
-
-def set_up(root: Root, settings: ZramSettings, calls: Calls | None = None, deadline: float = DEADLINE) -> ZramOutcome:
-    """Zram swap as `settings` want it, or the reason why not. Never raises: a failure is an outcome, with the step that failed."""
+def set_up(
+    root: Root,
+    settings: ZramSettings,
+    calls: Calls | None = None,
+    deadline: float = DEADLINE,
+    *,
+    sections: tuple[str, ...] = ("",),
+    fresh: bool = False,
+) -> ZramOutcome:
+    """One device of zram swap as `settings` want it, or the reason why not. Never raises: a failure is an outcome, with the step that
+    failed. `sections`: the names of all devices that are configured; `fresh`: a new device beside the one that is there."""
     work = _Work(root, settings, calls or Calls(root), deadline)
+    work.sections, work.decide = sections, zramplan.fresh if fresh else zramplan.decide
     try:
         return work.run()
     except Exception as error:
         work.give_back()
-        return ZramOutcome(state="failed", reason=f"{work.step}: {_words(error)}", notes=tuple(work.notes))
+        return ZramOutcome(state="failed", reason=f"{work.step}: {reason(error)}", notes=tuple(work.notes))
     except BaseException:
         work.give_back()
         raise
     finally:
-        work.unlock()
+        work.lock.release()
 
 
-def _words(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror} ({error.filename})" if error.filename else error.strerror
-    return str(error) or type(error).__name__
+def set_up_all(
+    root: Root, devices: tuple[ZramSettings, ...], calls: Calls | None = None, deadline: float = DEADLINE
+) -> ZramOutcome:
+    """Every device, one after the other; one that fails keeps no other from being set up."""
+    sections = tuple(settings.name for settings in devices)
+    return zramsections.together(
+        tuple(set_up(root, settings, calls, deadline, sections=sections) for settings in devices)
+    )
 
 
 class _Work:
@@ -79,42 +74,58 @@ class _Work:
 
     def __init__(self, root: Root, settings: ZramSettings, calls: Calls, patience: float) -> None:
         self.root, self.settings, self.calls, self.patience = root, settings, calls, patience
+        self.sections: tuple[str, ...] = ("",)
+        self.decide = zramplan.decide
         self.end = time.monotonic() + patience
         self.step = "look for zram"
         self.notes: list[str] = []
         self.made: str | None = None
         self.sized: str | None = None
+        self.claim: Claim | None = None
         self._loaded = self._swept = False
-        self._lock: int | None = None
+        self.lock = Lock(root)
 
     def run(self) -> ZramOutcome:
         """Looks and acts until there is an outcome: after each change of the machine everything is looked at anew."""
         while True:
             facts = self._facts()
-            plan = zramplan.decide(self.settings, facts)
+            plan = self.decide(self.settings, facts)
             outcome = plan.outcome or self._act(plan, facts)
             if outcome:
                 notes = dict.fromkeys((*plan.notes, *outcome.notes, *self.notes))
                 return ZramOutcome(**{**vars(outcome), "notes": tuple(notes)})
 
-    def _facts(self) -> zramplan.Facts:
-        return zramplan.Facts(
+    def _facts(self) -> zramsections.Facts:
+        stats, page = zram.read_all(self.root), os.sysconf("SC_PAGE_SIZE")
+        return zramsections.Facts(
             memory=meminfo.read(self.root),
-            stats=zram.read_all(self.root),
+            stats=stats,
             swaps=swaps.read(self.root),
             container=container.detect(self.root),
             control=zram.has_control(self.root),
-            page=os.sysconf("SC_PAGE_SIZE"),
+            page=page,
+            sections=self.sections,
+            labels=tuple(self._label(stat, page) for stat in stats) if len(self.sections) > 1 else (),
         )
 
-    def _act(self, plan: zramplan.Plan, facts: zramplan.Facts) -> ZramOutcome | None:
+    def _label(self, stat: ZramStat, page: int) -> str | None:
+        """Whose device it is; None where that can't be read, "" for one without signature."""
+        if zramplan.is_free(stat):
+            return ""
+        try:
+            return mkswap.label(zram.node(self.root, stat.name), page, alone=False) or ""
+        except OSError:
+            return None
+
+    def _act(self, plan: zramplan.Plan, facts: zramsections.Facts) -> ZramOutcome | None:
         """The outcome, or None where the machine has changed and must be looked at again."""
         if plan.action == "load":
             return self._load()
-        if self._take_lock() or self._reset_leftovers(facts):
+        self.step = "lock zram against another memd"
+        if self._retry(self.lock.take) or self._reset_leftovers(facts):
             return None
         try:
-            return self._switch_on(plan.device or self._add(), plan.disksize, facts.page)
+            return self._switch_on(plan.device or self._add(), plan, facts.page)
         except Taken:
             self._wait()
             return None
@@ -134,23 +145,7 @@ class _Work:
         self.end = time.monotonic() + self.patience
         return None
 
-    def _take_lock(self) -> bool:
-        """One memd at a time: between signature and swapon a device looks like one that was left over. True if it was just taken.
-
-        The lock is on `hot_remove`, which only root can open: on a directory of sysfs any user could hold it."""
-        path = self.root.path(f"{zram.CONTROL}/hot_remove")
-        if self._lock is not None or not os.path.exists(path):
-            return False
-        self.step = "lock zram against another memd"
-        self._lock = lock = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-        self._retry(lambda: fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB))
-        return True
-
-    def unlock(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-
-    def _reset_leftovers(self, facts: zramplan.Facts) -> bool:
+    def _reset_leftovers(self, facts: zramsections.Facts) -> bool:
         """True if a device is free again that has our label and that nobody uses."""
         if self._swept:
             return False
@@ -161,7 +156,7 @@ class _Work:
 
     def _reset_if_ours(self, name: str, page: int) -> bool:
         try:
-            if mkswap.label(zram.node(self.root, name), page) != LABEL:
+            if not zramsections.is_ours(mkswap.label(zram.node(self.root, name), page)):
                 return False
             zram.reset(self.root, name)
         except OSError:  # in use, or gone: not ours to judge
@@ -173,16 +168,17 @@ class _Work:
         self.made = self.calls.add()
         return self.made
 
-    def _switch_on(self, name: str, disksize: int, page: int) -> ZramOutcome:
-        algorithm = self._claim(name, disksize)
-        self.step = f"{name}: write the swap signature"
+    def _switch_on(self, name: str, plan: zramplan.Plan, page: int) -> ZramOutcome:
+        disksize = plan.disksize
+        algorithm = self._claim(name, Sizes(disksize=disksize, limit=plan.limit))
+        self._at(f"{name}: write the swap signature")
         node = self._retry(lambda: zram.node(self.root, name))
-        header = mkswap.signature(disksize, page, mkswap.new_uuid(self.root), LABEL)
+        header = mkswap.signature(disksize, page, mkswap.new_uuid(self.root), zramsections.label(self.settings.name))
         self._retry(lambda: mkswap.write(node, header))
-        self.step = f"{name}: swapon"
+        self._at(f"{name}: swapon")
         flags = swapon.flags(self.settings.priority, self.settings.discard)
         self._retry(lambda: self.calls.swapon(node, flags))
-        self.made = self.sized = None
+        self.made = self.sized = self.claim = None
         return ZramOutcome(
             state="active",
             reason=f"{name} is swap ({zramplan.describe(disksize, algorithm, self.settings.priority)})",
@@ -191,28 +187,23 @@ class _Work:
             algorithm=algorithm,
         )
 
-    def _claim(self, name: str, disksize: int) -> str:
+    def _claim(self, name: str, sizes: Sizes) -> str:
         """Algorithm, then disksize; from the second on the device is ours."""
-        self.step = f"{name}: choose an algorithm"
-        stat = zram.read(self.root, name)
-        algorithm, note = zramplan.choose_algorithm(self.settings.algorithms, stat)
-        self.notes += [note] if note else []
-        if algorithm != stat.algorithm:
-            self._or_taken(lambda: zram.set_algorithm(self.root, name, algorithm))
-        self.step = f"{name}: set disksize to {disksize}"
-        self._or_taken(lambda: zram.set_disksize(self.root, name, disksize))
+        self.claim = claim = Claim(self.root, name, self.settings, self._at)
+        try:
+            algorithm = claim.run(sizes)
+        except Taken:
+            self.made = None
+            raise
+        finally:
+            self.notes += claim.told
         self.sized = name
+        if claim.backing:  # a card and cryptsetup may have taken their time
+            self.end = time.monotonic() + self.patience
         return algorithm
 
-    def _or_taken(self, action: Callable[[], None]) -> None:
-        """EBUSY: somebody else gave the device its size. Then it is his, even if it was us who made it."""
-        try:
-            action()
-        except OSError as error:
-            if error.errno != errno.EBUSY:
-                raise
-            self.made = None
-            raise Taken from error
+    def _at(self, step: str) -> None:
+        self.step = step
 
     def _wait(self) -> None:
         if time.monotonic() > self.end:
@@ -232,10 +223,19 @@ class _Work:
     def give_back(self) -> None:
         """Undoes what is ours. What cannot be undone is told, and not raised."""
         self.end = time.monotonic() + self.patience
+        if self.claim and self.claim.backing and not self.made and not self.sized:
+            self.sized = self._still_empty(self.claim.name)  # a reset takes the backing device from it
         undo, name = (zram.remove, self.made) if self.made else (zram.reset, self.sized)
-        if name is None:
-            return
         try:
-            self._retry(lambda: undo(self.root, name))
+            if name is not None:
+                self._retry(lambda: undo(self.root, name))
         except OSError as error:
-            self.notes.append(f"{name} could not be given back: {_words(error)}")
+            self.notes.append(f"{name} could not be given back: {reason(error)}")
+        if self.claim:
+            self.claim.give_back()
+
+    def _still_empty(self, name: str) -> str | None:
+        try:
+            return name if zramplan.is_free(zram.read(self.root, name)) else None
+        except (OSError, BadKernelFile):
+            return None

@@ -17,8 +17,8 @@ import pytest
 from memd.early import ZramSettings
 from memd.kernel import mkswap, swapon, swaps, zram
 from memd.kernel.root import Root
-from memd.policy import zramplan
-from memd.service import swapper
+from memd.policy import zramplan, zramsections
+from memd.service import swapper, zramcalls
 
 ROOT = Root()
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -53,7 +53,7 @@ def patiently(action: Callable[[], object]) -> None:
 
 def active() -> dict[str, int]:
     """Zram device -> priority."""
-    found = {zramplan.zram_name(swap): swap.priority for swap in swaps.read(ROOT) or ()}
+    found = {zramsections.zram_name(swap): swap.priority for swap in swaps.read(ROOT) or ()}
     return {name: priority for name, priority in found.items() if name}
 
 
@@ -112,7 +112,7 @@ def test_the_kernel_takes_our_signature_priority_and_discard(device: str) -> Non
 
     patiently(lambda: swapon.swapon(ROOT, f"/dev/{device}", swapon.flags(7, discard=True)))
 
-    (swap,) = (swap for swap in swaps.read(ROOT) or () if zramplan.zram_name(swap) == device)
+    (swap,) = (swap for swap in swaps.read(ROOT) or () if zramsections.zram_name(swap) == device)
     assert (swap.path, swap.kind, swap.size, swap.priority) == (f"/dev/{device}", "partition", 8 * M - PAGE, 7)
     with pytest.raises(OSError, match="busy"):
         mkswap.label(f"/dev/{device}", PAGE)
@@ -182,7 +182,7 @@ def test_a_device_is_added_where_none_is_free() -> None:
     assert all(zram.read(ROOT, name).disksize == 4 * M for name in taken)
 
 
-class Refused(swapper.Calls):
+class Refused(zramcalls.Calls):
     """The real machine, whose swapon fails."""
 
     def swapon(self, path: str, flags: int) -> None:
@@ -204,7 +204,7 @@ def test_a_failure_leaves_no_trace() -> None:
 
 @pytest.mark.usefixtures("nothing_active")
 def test_what_a_killed_memd_left_is_used_again() -> None:
-    class Killed(swapper.Calls):
+    class Killed(zramcalls.Calls):
         def swapon(self, path: str, flags: int) -> None:
             os._exit(9)
 
@@ -262,4 +262,4 @@ def test_swapon_from_a_sandbox_shows_the_path_that_everybody_sees(device: str) -
 
 
 def others(device: str) -> list[str]:
-    return [swap.path for swap in swaps.read(ROOT) or () if zramplan.zram_name(swap) != device]
+    return [swap.path for swap in swaps.read(ROOT) or () if zramsections.zram_name(swap) != device]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from memd.early import MemInfo, Swap, ZramSettings, ZramStat
-from memd.policy import zramplan
+from memd.policy import zramplan, zramsections
 
 M, G = 1 << 20, 1 << 30
 
@@ -27,12 +27,12 @@ def facts(
     control: bool = True,
     total: int = 4 * G,
     cma: int | None = None,
-) -> zramplan.Facts:
+) -> zramsections.Facts:
     memory = MemInfo(total=total, available=total // 2, free=total // 2, cma_total=cma)
-    return zramplan.Facts(memory=memory, stats=stats, swaps=swaps, container=container, control=control, page=4096)
+    return zramsections.Facts(memory=memory, stats=stats, swaps=swaps, container=container, control=control, page=4096)
 
 
-def off(settings: ZramSettings, what: zramplan.Facts) -> str:
+def off(settings: ZramSettings, what: zramsections.Facts) -> str:
     plan = zramplan.decide(settings, what)
     assert plan.action == "done"
     assert plan.outcome
@@ -128,7 +128,7 @@ def test_off_on_a_kernel_without_swap() -> None:
 
 
 def test_off_for_size_0() -> None:
-    assert "Size=max(ram - 8G, 0) is 0" in off(ZramSettings(size="max(ram - 8G, 0)"), facts(stat()))
+    assert "Size=max(ram - 8G, 0) gives no device" in off(ZramSettings(size="max(ram - 8G, 0)"), facts(stat()))
 
 
 @pytest.mark.parametrize("size", ["512", "ram - 8G", "ram *", "40G"])

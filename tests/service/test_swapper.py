@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from memd import config_zram, ini
 from memd.early import ZramOutcome, ZramSettings
 from memd.errors import Failed
 from memd.kernel import mkswap, zram
 from memd.kernel.root import Root
-from memd.service import swapper
+from memd.service import swapper, zramcalls
 
 Put = Callable[[str, str | bytes], None]
 ROOTS = Path(__file__).parent.parent / "roots"
@@ -30,7 +31,7 @@ DEFAULTS = ZramSettings()
 X86 = "zram-x86-16g"
 
 
-class Calls(swapper.Calls):
+class Calls(zramcalls.Calls):
     """What the kernel would do, in a directory: `after-*` appears, swapon is written down or refused `refuse` times."""
 
     def __init__(self, root: Root, case: Path, refuse: int = 0) -> None:
@@ -55,17 +56,30 @@ class Calls(swapper.Calls):
         if self.refuse:
             self.refuse -= 1
             raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), path)
-        self.swaps.append(f"{os.path.relpath(path, self.root.directory)} {flags:#x}\n")
+        name = os.path.relpath(path, self.root.directory)
+        self.swaps.append(f"{name} {flags:#x}\n")
+        with open(self.root.path("proc/swaps"), "a") as swaps:
+            swaps.write(f"/{name} partition 1024 0 {flags & 0x7FFF}\n")
 
 
 class Machine(Root):
-    """A directory that does what sysfs does at a reset."""
+    """A directory that does what sysfs does, and remembers what was written, in its order."""
+
+    def __init__(self, directory: str) -> None:
+        super().__init__(directory)
+        self.writes: list[str] = []
 
     def write(self, name: str, text: str) -> None:
-        super().write(name, text)
-        if name.endswith("/reset"):
-            super().write(name.replace("reset", "disksize"), "0\n")
-            super().write(name.replace("reset", "initstate"), "0\n")
+        folder, _, attribute = name.rpartition("/")
+        super().write(name, self._chosen(name, text) if attribute == "comp_algorithm" else text)
+        self.writes.append(f"{name} {text}\n")
+        if attribute in ("disksize", "reset"):
+            super().write(f"{folder}/initstate", "1\n" if attribute == "disksize" else "0\n")
+        if attribute == "reset":
+            super().write(f"{folder}/disksize", "0\n")
+
+    def _chosen(self, name: str, text: str) -> str:
+        return (self.read(name) or "").replace("[", "").replace("]", "").replace(text, f"[{text}]", 1)
 
 
 def machine(case: str, tmp_path: Path) -> Machine:
@@ -85,7 +99,7 @@ def shown(outcome: ZramOutcome) -> str:
     return "".join(f"{line}\n" for line in (outcome.state, outcome.reason, *outcome.notes))
 
 
-def set_up(root: Root, calls: swapper.Calls, settings: ZramSettings = DEFAULTS) -> ZramOutcome:
+def set_up(root: Root, calls: zramcalls.Calls, settings: ZramSettings = DEFAULTS) -> ZramOutcome:
     return swapper.set_up(root, settings, calls, deadline=0.2)
 
 
@@ -97,11 +111,17 @@ def test_machine(case: str, tmp_path: Path) -> None:
         size = int(root.read("sys/block/zram0/disksize") or 0)
         mkswap.write(root.path("dev/zram0"), mkswap.signature(size, PAGE, bytes(16), "memd"))
 
-    outcome = set_up(root, calls)
+    outcome = swapper.set_up_all(root, config_zram.devices(ini.read(root))[0], calls, deadline=0.2)
 
     before = [files(ROOTS / case / folder) for folder in (".", *BESIDE[1:3])]
     changed = {name: text for name, text in files(tmp_path).items() if text not in [was.get(name) for was in before]}
-    found = changed | {"outcome": shown(outcome)} | ({"swapon": "".join(calls.swaps)} if calls.swaps else {})
+    changed = {name: text.replace(f"{tmp_path}/", "/") for name, text in changed.items()}
+    found = (
+        changed
+        | {"outcome": shown(outcome).replace(f"{tmp_path}/", "/")}
+        | ({"swapon": "".join(calls.swaps)} if calls.swaps else {})
+    )
+    found |= {"writes": "".join(root.writes).replace(f"{tmp_path}/", "/")} if root.writes else {}
     if os.environ.get("WRITE_EXPECT"):
         for name, text in found.items():
             (ROOTS / case / "expect" / name).parent.mkdir(parents=True, exist_ok=True)
