@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING
 from memd import __version__, config, names
 from memd.bus import library
 from memd.bus.calls import CallFailed
+from memd.bus.job import path as job_path
 from memd.bus.server import NameTaken, Server
 from memd.bus.services import Services
+from memd.config_dropin import DropIn
 from memd.early import Finding, ZramOutcome
 from memd.errors import BadKernelFile, ConfigError, MemdError
 from memd.ini import Ini
@@ -31,6 +33,7 @@ from memd.service import pressuresockets
 from memd.service.broker import Broker
 from memd.service.heaps import Heaps
 from memd.service.hooks import Hooks
+from memd.service.jobs import Jobs
 from memd.service.journal import Journal
 from memd.service.keeper import Keeper
 from memd.service.lowmemory import LowMemory
@@ -41,6 +44,7 @@ from memd.service.status import Status
 from memd.service.unitwatch import UnitWatch
 from memd.service.watch import Watch
 from memd.service.zramcare import ZramCare
+from memd.service.zramlive import ZramLive
 from systemd import daemon as systemd_daemon
 
 if TYPE_CHECKING:
@@ -56,6 +60,7 @@ FEATURES = (
     "GetStatus",
     "WriteOff",
     "Reload",
+    "Zram.Set",
     "PressureChanged",
     "CmaAllocationFailed",
     "OpenPressureFd",
@@ -84,7 +89,6 @@ class Daemon:
         self, root: Root, options: Options, settings: Config, outcome: ZramOutcome, stored: Sequence[Stored] = ()
     ) -> None:
         self._root, self._options, self._outcome = root, options, outcome
-        self._zram = settings.zram
         self._stop = asyncio.Event()
         self._tell: Callable[[Event], None] = Journal(root)
         self._server = Server(library.load("dbus_fast" if options.fast else "dbus_next"))
@@ -113,6 +117,10 @@ class Daemon:
             keeper=self._keeper(stored),
         )
         self._care = ZramCare(root, settings.care, self._tell, lambda: self._watch.level)
+        self._jobs = Jobs(self._server.job_changed)
+        dropin = DropIn(root, options.config)
+        self._zram = ZramLive(root, dropin, self._jobs, lambda: self._watch.level, self._tell)
+        self._zram.devices = settings.zrams
         # Callers are processes of this machine, whatever directory stands for its kernel.
         self._owners = Owners(Root())
         self._status = Status(root, outcome, self._heaps, self._broker, self._watch, self._owners)
@@ -135,6 +143,7 @@ class Daemon:
         async with AsyncExitStack() as stack:
             await self._start(stack)
             self._tell_start()
+            await self._zram.finish_what_was_cut_short()
             systemd_daemon.notify("READY=1")
             trim.settle()
             lost = asyncio.ensure_future(self._server.run_until_disconnected())
@@ -163,6 +172,7 @@ class Daemon:
             stack.callback(listener.close)
         self._care.start()
         stack.push_async_callback(self._care.stop)
+        stack.push_async_callback(self._jobs.close)
         await self._server.start(self._options.bus, self._services())
         stack.push_async_callback(self._server.stop)
         stack.push_async_callback(self._hooks.stop)
@@ -196,6 +206,8 @@ class Daemon:
             watch=self._watch,
             pressure_fds=self._pressure_fds,
             status=self._status,
+            jobs=self._jobs,
+            zram=self._zram,
             reload=self.reload,
             version=__version__,
             features=FEATURES,
@@ -225,8 +237,8 @@ class Daemon:
         self._care.configure(settings.care)
         self._status.unheard = await self._unheard()
         self._status.findings, self._status.lacking = (), config.lacking(settings)
-        later = settings.zram != self._zram
-        return {"message": "reloaded; [Zram] takes effect when memd-swap.service starts next" if later else "reloaded"}
+        jobs = [job_path(job.number) for job in self._zram.configure(settings)]
+        return {"message": "reloaded; zram is being changed" if jobs else "reloaded", "jobs": jobs}
 
     def _reload_by_signal(self) -> None:
         task = asyncio.ensure_future(self.reload())

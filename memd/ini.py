@@ -41,14 +41,19 @@ class Ini:
         self.files: list[str] = []
 
 
-def read(root: Root, file: str | None = None) -> Ini:
-    """All files, later over earlier; `file` (with `file.d/*.conf` beside it) replaces the search."""
+def read(root: Root, file: str | None = None, last: tuple[str, str] | None = None) -> Ini:
+    """All files, later over earlier; `file` (with `file.d/*.conf` beside it) replaces the search. `last`: the path and the text of a file
+    that is taken to be there, and the last."""
     result = Ini()
     parse(BUILTIN, BUILTIN_FILE, result)
     for where, name in _named(file) if file else _search(root):
+        if last and where.path(name) == last[0]:
+            continue
         wanted = name == file
         parse(_text(where, name, result, wanted=wanted), where.path(name), result)
         result.files.append(where.path(name))
+    if last:
+        parse(last[1], last[0], result)
     return result
 
 

@@ -30,7 +30,15 @@ The memory daemon: sizes and runs zram swap, lends DMA-BUF heap memory over D-Bu
 
 Example: memd --bus session --simulate
 """
-VALUED = {"--bus": "bus", "--config": "config", "--root": "root"}  # --root DIR: a machine in a directory, for tests
+# --root DIR: a machine in a directory, for tests. The last three are for memd's own use: a live change, made in a process of its own
+VALUED = {
+    "--bus": "bus",
+    "--config": "config",
+    "--root": "root",
+    "--change-swap": "change_swap",
+    "--settings": "settings",
+    "--keys": "keys",
+}
 FLAGS = {
     "--simulate": "simulate",
     "--fast": "fast",
@@ -50,6 +58,9 @@ class Options(Noun):
     simulate: bool = False
     fast: bool = False
     setup_swap: bool = False
+    change_swap: str | None = None
+    settings: str = ""
+    keys: str = ""
     help: bool = False
     version: bool = False
     wrong: str | None = None
@@ -77,6 +88,8 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     if options.help or options.version:
         return _answer(options)
+    if options.change_swap:
+        return _change(options)
     stored = fdstore.receive()
     root = Root(options.root)
     source = ini.read(root, options.config)
@@ -94,6 +107,17 @@ def _answer(options: Options) -> int:
 
     print(USAGE if options.help else f"memd {__version__}", end="" if options.help else "\n")
     return 0
+
+
+def _change(options: Options) -> int:
+    """`--change-swap TARGET --settings 'Size=2G' --keys Size`: settings a line each."""
+    from memd.config_dropin import DropIn
+    from memd.service import zrammove
+
+    settings = dict(line.partition("=")[::2] for line in options.settings.splitlines())
+    wish = zrammove.Wish(target=options.change_swap or "", settings=settings, keys=tuple(options.keys.split()))
+    root = Root(options.root)
+    return zrammove.main(root, wish, DropIn(root, options.config))
 
 
 def _early(root: Root, source: ini.Ini) -> ZramOutcome:

@@ -14,6 +14,7 @@ from memd.bus.variants import Options, options
 from memd.errors import AccessDenied, InvalidArgs, NotSupported
 from memd.model import Caller, Grant, Level
 from memd.names import MANAGER
+from memd.service.jobs import Job
 
 MAX_HEAP_NAME = 255
 LIST_OPTIONS = {"after": "t", "limit": "t", "heap": "s", "older": "t", "owner": "s"}
@@ -116,7 +117,7 @@ class Manager:
 
     async def reload(self, sender: str, given: Options) -> Answer:
         options(given, {})
-        await self._administrator(sender, "Reload")
+        await self.administrator(sender, "Reload")
         return Answer((await self._services.reload(),))
 
     async def open_pressure_fd(self, sender: str, level: str, given: Options) -> Answer:
@@ -130,11 +131,15 @@ class Manager:
 
     async def write_off(self, sender: str, number: int, given: Options) -> Answer:
         options(given, {})
-        await self._administrator(sender, "WriteOff")
+        await self.administrator(sender, "WriteOff")
         buffer = await self._services.broker.write_off(number)
         return Answer(({"owner": buffer.owner, "heap": buffer.heap, "size": buffer.size, "state": buffer.state},))
 
-    async def _administrator(self, sender: str, method: str) -> None:
+    async def set_zram(self, sender: str, device: str, settings: dict[str, str], force: bool) -> Job:  # noqa: FBT001 - an option
+        await self.administrator(sender, "Set")
+        return self._services.zram.set(device, settings, force=force)
+
+    async def administrator(self, sender: str, method: str) -> None:
         if not (await self._caller(sender)).is_admin:
             raise AccessDenied(f"{method} is for root")
 

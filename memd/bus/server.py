@@ -12,6 +12,8 @@ from memd.bus.calls import BUS, CallFailed
 from memd.bus.connection import BUS_PATH, Connection
 from memd.bus.credentials import Credentials
 from memd.bus.dispatch import Dispatcher
+from memd.bus.job import path as job_path
+from memd.bus.job import properties
 from memd.bus.lane import Lanes
 from memd.bus.library import Library, load
 from memd.bus.manager import Manager
@@ -22,7 +24,8 @@ from memd.bus.tree import Tree
 from memd.bus.wire import Received, printable
 from memd.errors import Failed
 from memd.model import Caller, Level
-from memd.names import BUS_NAME, MANAGER, ROOT_PATH
+from memd.names import BUS_NAME, JOB, MANAGER, ROOT_PATH
+from memd.service.jobs import RUNNING, Job
 
 # One rule for all clients: a rule for each would meet the bus' cap. Added before anybody can call.
 GONE = f"type='signal',sender='{BUS}',path='{BUS_PATH}',interface='{BUS}',member='NameOwnerChanged',arg2=''"  # arg2: the new owner
@@ -64,7 +67,7 @@ class Server:
             self._tree = Tree(services, manager, contract.read(), self._library)
             self._dispatcher = Dispatcher(connection, contract.read(), self._tree)
             connection.on_call = self._dispatcher
-            self._shown = {path: target.interface for path, target in (await self._tree.objects()).items()}
+            self._shown = {where: target.interface for where, target in (await self._tree.objects()).items()}
             await connection.call_bus("AddMatch", "s", [GONE])
             await self._own(connection)
         except BaseException:
@@ -164,6 +167,15 @@ class Server:
             raise Failed("memd is on no bus")
         return await systemd.control_group(self._connection, unit)
 
+    def job_changed(self, job: Job) -> None:
+        """A job began or ended."""
+        if job.state != RUNNING:
+            facts = {key: value for key, value in properties(job).items() if key in ("State", "Message")}
+            changed = variants.dictionary(self._library, facts)
+            where = job_path(job.number)
+            self._signal(where, PROPERTIES, "PropertiesChanged", "sa{sv}as", [JOB, changed, []])
+        self.heaps_changed()
+
     def heaps_changed(self) -> None:
         """Objects came or went: say so, once for changes that come together."""
         self._stale = True
@@ -178,19 +190,19 @@ class Server:
     async def _show(self) -> None:
         assert self._tree
         objects = await self._tree.objects()
-        for path in self._shown.keys() - objects.keys():
-            self._signal(ROOT_PATH, OBJECT_MANAGER, "InterfacesRemoved", "oas", [path, [self._shown[path]]])
-        for path in objects.keys() - self._shown.keys():
-            self._added(path, objects[path])
-        self._shown = {path: target.interface for path, target in objects.items()}
+        for gone in self._shown.keys() - objects.keys():
+            self._signal(ROOT_PATH, OBJECT_MANAGER, "InterfacesRemoved", "oas", [gone, [self._shown[gone]]])
+        for new in objects.keys() - self._shown.keys():
+            self._added(new, objects[new])
+        self._shown = {where: target.interface for where, target in objects.items()}
 
-    def _added(self, path: str, target: Object) -> None:
+    def _added(self, where: str, target: Object) -> None:
         assert self._tree
-        self._signal(ROOT_PATH, OBJECT_MANAGER, "InterfacesAdded", "oa{sa{sv}}", [path, self._tree.managed(target)])
+        self._signal(ROOT_PATH, OBJECT_MANAGER, "InterfacesAdded", "oa{sa{sv}}", [where, self._tree.managed(target)])
 
-    def _signal(self, path: str, interface: str, member: str, signature: str, body: list[Any]) -> None:
+    def _signal(self, where: str, interface: str, member: str, signature: str, body: list[Any]) -> None:
         if self._connection:
-            self._connection.signal(path, interface, member, signature, body)
+            self._connection.signal(where, interface, member, signature, body)
 
     # In
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from memd.service.broker import Broker
 from memd.service.heaps import Heaps
+from memd.service.jobs import Jobs
 from memd.service.owners import Owners
 from memd.service.pressurefds import PressureFds
 from memd.service.status import Status
 from memd.service.watch import Watch
+from memd.service.zramlive import ZramLive
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,8 @@ class Services:
     watch: Watch
     pressure_fds: PressureFds
     status: Status
+    jobs: Jobs
+    zram: ZramLive
     reload: Callable[[], Awaitable[dict[str, object]]]
     version: str
     features: tuple[str, ...]

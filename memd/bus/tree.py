@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from memd.bus import cma, heap, lowmemory, zram
+from memd.bus import cma, heap, job, lowmemory, zram
 from memd.bus.contract import Contract, Interface
 from memd.bus.library import Library
 from memd.bus.manager import Manager
@@ -42,8 +42,12 @@ class Tree:
         status = await self._services.status.read()
         areas = {facts["name"]: facts for facts in _list(status, "cma")}
         found = {path("heap", str(facts["name"])): heap.heap(facts, areas.keys()) for facts in _list(status, "heaps")}
-        found |= {path("zram", zram.name(facts)): zram.zram(facts) for facts in _list(status, "zram")}
+        found |= {
+            path("zram", zram.name(facts)): zram.zram(facts, self._manager.set_zram) for facts in _list(status, "zram")
+        }
         found |= {path("cma", str(name)): cma.cma(facts) for name, facts in areas.items()}
+        jobs, administrator = self._services.jobs, self._manager.administrator
+        found |= {job.path(one.number): job.job(one, jobs, administrator) for one in jobs.jobs.values()}
         return found
 
     async def at(self, where: str) -> Object | None:

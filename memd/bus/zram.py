@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
+from memd.bus.job import path
 from memd.bus.objects import Answer, Object, known
-from memd.errors import NotSupported
+from memd.bus.variants import Options, options
 from memd.names import ZRAM
+from memd.service.jobs import Job
 
 PROPERTIES = {
     "Device": "device",
@@ -25,14 +27,21 @@ PROPERTIES = {
 }
 
 
-def zram(facts: Mapping[str, object]) -> Object:
-    return Object(ZRAM, known({name: facts.get(key) for name, key in PROPERTIES.items()}), {"Set": _set})
+Setter = Callable[[str, str, dict[str, str], bool], Awaitable[Job]]
+
+
+def zram(facts: Mapping[str, object], change: Setter) -> Object:
+    """`change(sender, device, settings, force)` begins a job, or raises."""
+
+    async def set_(sender: str, settings: Options, given: Options) -> Answer:
+        wanted = options(given, {"force": "b"})
+        texts = options(settings, dict.fromkeys(settings, "s"))
+        job = await change(sender, name(facts), texts, bool(wanted.get("force", False)))
+        return Answer((path(job.number), {"state": job.state}))
+
+    return Object(ZRAM, known({word: facts.get(key) for word, key in PROPERTIES.items()}), {"Set": set_})
 
 
 def name(facts: Mapping[str, object]) -> str:
     """`zram0` of /dev/zram0."""
     return os.path.basename(str(facts["device"]))
-
-
-async def _set(_sender: str, _settings: object, _options: object) -> Answer:
-    raise NotSupported("this memd sets zram up at start only; write [Zram] in memd.conf")

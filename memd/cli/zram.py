@@ -6,7 +6,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from memd.cli import common, exits
+from memd.cli import common, exits, zramset
 from memd.cli.render import Look, safe, table, wrap
 from memd.cli.status import ratio
 from memd.units import format_size
@@ -19,7 +19,7 @@ RIGHT = frozenset(HEADS) - {"DEVICE", "ALGORITHM"}
 
 
 def add(commands: common.Commands, everywhere: argparse.ArgumentParser) -> None:
-    common.command(
+    parser = common.command(
         commands,
         everywhere,
         run,
@@ -27,6 +27,8 @@ def add(commands: common.Commands, everywhere: argparse.ArgumentParser) -> None:
         help="show zram devices: size, what is stored, what it really costs",
         example="memctl zram --json",
     )
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action", parser_class=type(parser))
+    zramset.add(actions, everywhere)
 
 
 def run(arguments: argparse.Namespace) -> int:

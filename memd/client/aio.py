@@ -7,7 +7,7 @@ that is cancelled leaves no fd: a buffer that comes all the same is closed, and 
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from memd import lanewire
@@ -19,7 +19,7 @@ from memd.client.lane import Ended, Wish
 from memd.errors import MemdError
 
 if TYPE_CHECKING:
-    from memd.client.types import BufferFacts, HeapFacts, PressureFacts, Status
+    from memd.client.types import BufferFacts, HeapFacts, JobFacts, PressureFacts, Status
 
 T = TypeVar("T")
 
@@ -98,6 +98,19 @@ class AsyncMemd:
     async def write_off(self, number: int) -> dict[str, Any]:
         """Administrators: charge the owner no longer for a buffer that others keep alive. Gives its owner, heap, size and state."""
         return await self._ask(protocol.write_off(number))
+
+    async def set_zram(self, device: str, settings: Mapping[str, str], *, force: bool = False) -> str:
+        """Administrators: change a zram device in use. `settings`: keys of [Zram] in memd.conf, "" to take one back; `force`: in spite
+        of memory pressure. Gives the path of the job that does it."""
+        return await self._ask(protocol.set_zram(device, settings, force=force))
+
+    async def job(self, path: str) -> JobFacts:
+        """How far a job is, and how it ended."""
+        return await self._ask(protocol.job(path))
+
+    async def cancel_job(self, path: str) -> None:
+        """Administrators: ask a job to stop; its state tells when it has."""
+        await self._ask(protocol.cancel_job(path))
 
     async def reload(self) -> dict[str, Any]:
         """Administrators: read the configuration anew; fails whole on a wrong value."""

@@ -6,7 +6,7 @@ Every method raises the class of memd.errors that the reply names (NotAllowed, Q
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from memd import lanewire
@@ -17,7 +17,7 @@ from memd.client.lane import Ended, Lane, Wish
 from memd.errors import MemdError
 
 if TYPE_CHECKING:
-    from memd.client.types import BufferFacts, HeapFacts, PressureFacts, Status
+    from memd.client.types import BufferFacts, HeapFacts, JobFacts, PressureFacts, Status
 
 T = TypeVar("T")
 
@@ -89,6 +89,19 @@ class Memd:
     def write_off(self, number: int) -> dict[str, Any]:
         """Administrators: charge the owner no longer for a buffer that others keep alive. Gives its owner, heap, size and state."""
         return self._ask(protocol.write_off(number))
+
+    def set_zram(self, device: str, settings: Mapping[str, str], *, force: bool = False) -> str:
+        """Administrators: change a zram device in use. `settings`: keys of [Zram] in memd.conf, "" to take one back; `force`: in spite
+        of memory pressure. Gives the path of the job that does it."""
+        return self._ask(protocol.set_zram(device, settings, force=force))
+
+    def job(self, path: str) -> JobFacts:
+        """How far a job is, and how it ended."""
+        return self._ask(protocol.job(path))
+
+    def cancel_job(self, path: str) -> None:
+        """Administrators: ask a job to stop; its state tells when it has."""
+        self._ask(protocol.cancel_job(path))
 
     def reload(self) -> dict[str, Any]:
         """Administrators: read the configuration anew; fails whole on a wrong value."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from memd import lanewire, lean, names
@@ -19,7 +19,7 @@ from memd.errors import Failed, InvalidArgs
 if TYPE_CHECKING:
     from dbus_next.message import Message
 
-    from memd.client.types import BufferFacts, PressureFacts, Status
+    from memd.client.types import BufferFacts, JobFacts, PressureFacts, Status
 
 T = TypeVar("T")
 PAGE = 1000  # rows of one ListBuffers, the most that memd gives
@@ -37,9 +37,14 @@ class Question(Generic[T]):
     __slots__ = ("arguments", "read", "signature", "target")
 
     def __init__(
-        self, member: str, signature: str, arguments: tuple[object, ...], read: Callable[[list[Any], list[int]], T]
+        self,
+        member: str,
+        signature: str,
+        arguments: tuple[object, ...],
+        read: Callable[[list[Any], list[int]], T],
+        at: tuple[str, str] = (names.ROOT_PATH, names.MANAGER),
     ) -> None:
-        self.target = (names.BUS_NAME, names.ROOT_PATH, names.MANAGER, member)
+        self.target = (names.BUS_NAME, *at, member)
         self.signature, self.arguments, self.read = signature, arguments, read
 
 
@@ -103,6 +108,33 @@ def write_off(number: int) -> Question[dict[str, Any]]:
     return _plain("WriteOff", lambda body: dict(body[0]), "ta{sv}", (number, {}))
 
 
+def set_zram(device: str, settings: Mapping[str, str], *, force: bool) -> Question[str]:
+    from dbus_next.signature import Variant
+
+    if not (device.isascii() and device.isalnum()):
+        raise InvalidArgs(f"{device!r} is no zram device; write zram0")
+    texts = {key: Variant("s", _text(value)) for key, value in settings.items()}
+    options = {"force": Variant("b", force)} if force else {}
+    at = (f"{names.ROOT_PATH}/zram/{device}", names.ZRAM)
+    return _plain("Set", lambda body: str(body[0]), "a{sv}a{sv}", (texts, options), at)
+
+
+def job(path: str) -> Question[JobFacts]:
+    def read(body: list[Any]) -> JobFacts:
+        return {
+            "state": body[0]["State"],
+            "progress": body[0]["Progress"],
+            "message": body[0]["Message"],
+            "device": body[0]["Device"],
+        }
+
+    return _plain("GetAll", read, "s", (names.JOB,), (path, "org.freedesktop.DBus.Properties"))
+
+
+def cancel_job(path: str) -> Question[None]:
+    return _plain("Cancel", lambda _body: None, "", (), (path, names.JOB))
+
+
 def reload() -> Question[dict[str, Any]]:
     return _plain("Reload", lambda body: dict(body[0]))
 
@@ -153,6 +185,7 @@ def _plain(
     read: Callable[[list[Any]], T],
     signature: str = "a{sv}",
     arguments: tuple[object, ...] = ({},),
+    at: tuple[str, str] = (names.ROOT_PATH, names.MANAGER),
 ) -> Question[T]:
     """A method that gives no fds."""
 
@@ -160,7 +193,7 @@ def _plain(
         close_all(fds)
         return read(plain(body))
 
-    return Question(member, signature, arguments, without_fds)
+    return Question(member, signature, arguments, without_fds, at)
 
 
 def _options(**values: str | int | None) -> dict[str, Any]:

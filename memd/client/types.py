@@ -202,3 +202,12 @@ class BufferFacts(TypedDict):
     time: float
     inode: int
     device: int
+
+
+class JobFacts(TypedDict):
+    """`state`: running, done, failed, cancelled; `progress` 0..1; `message`: what was done or why not, "" while it runs."""
+
+    state: str
+    progress: float
+    message: str
+    device: str

@@ -69,6 +69,16 @@ def active_zram(stats: tuple[ZramStat, ...], swaps: tuple[Swap, ...]) -> tuple[t
     return tuple((by_name[name], swap) for swap in swaps if (name := zram_name(swap)) in by_name)
 
 
+def all_of(facts: Facts, section: str) -> list[str]:
+    """The section's devices that are swap now, the one that is its own last: a live change that was cut short leaves two."""
+    labels = dict(zip((stat.name for stat in facts.stats), facts.labels, strict=False))
+    own = devices_of(facts).get(section)
+    others = [
+        stat.name for stat, _ in active_zram(facts.stats, facts.swaps or ()) if labels.get(stat.name) == label(section)
+    ]
+    return [name for name in others if name != own] + ([own] if own else [])
+
+
 def together(outcomes: tuple[ZramOutcome, ...]) -> ZramOutcome:
     """One outcome of several devices: the worst of what failed, else the best of what is on; the first device's facts."""
     if len(outcomes) == 1:

@@ -69,6 +69,31 @@ def set_up_all(
     )
 
 
+def look(root: Root, sections: tuple[str, ...], *, labels: bool = False) -> zramsections.Facts:
+    """The machine as it is. `labels`: whose a device is, which is looked at anyway where there are several sections."""
+    stats, page = zram.read_all(root), os.sysconf("SC_PAGE_SIZE")
+    return zramsections.Facts(
+        memory=meminfo.read(root),
+        stats=stats,
+        swaps=swaps.read(root),
+        container=container.detect(root),
+        control=zram.has_control(root),
+        page=page,
+        sections=sections,
+        labels=tuple(_label(root, stat, page) for stat in stats) if labels or len(sections) > 1 else (),
+    )
+
+
+def _label(root: Root, stat: ZramStat, page: int) -> str | None:
+    """Whose device it is; None where that can't be read, "" for one without signature."""
+    if zramplan.is_free(stat):
+        return ""
+    try:
+        return mkswap.label(zram.node(root, stat.name), page, alone=False) or ""
+    except OSError:
+        return None
+
+
 class _Work:
     """One set-up. `step`: what is being done; `made`, `sized`: the device that is ours to remove, to reset."""
 
@@ -88,34 +113,12 @@ class _Work:
     def run(self) -> ZramOutcome:
         """Looks and acts until there is an outcome: after each change of the machine everything is looked at anew."""
         while True:
-            facts = self._facts()
+            facts = look(self.root, self.sections)
             plan = self.decide(self.settings, facts)
             outcome = plan.outcome or self._act(plan, facts)
             if outcome:
                 notes = dict.fromkeys((*plan.notes, *outcome.notes, *self.notes))
                 return ZramOutcome(**{**vars(outcome), "notes": tuple(notes)})
-
-    def _facts(self) -> zramsections.Facts:
-        stats, page = zram.read_all(self.root), os.sysconf("SC_PAGE_SIZE")
-        return zramsections.Facts(
-            memory=meminfo.read(self.root),
-            stats=stats,
-            swaps=swaps.read(self.root),
-            container=container.detect(self.root),
-            control=zram.has_control(self.root),
-            page=page,
-            sections=self.sections,
-            labels=tuple(self._label(stat, page) for stat in stats) if len(self.sections) > 1 else (),
-        )
-
-    def _label(self, stat: ZramStat, page: int) -> str | None:
-        """Whose device it is; None where that can't be read, "" for one without signature."""
-        if zramplan.is_free(stat):
-            return ""
-        try:
-            return mkswap.label(zram.node(self.root, stat.name), page, alone=False) or ""
-        except OSError:
-            return None
 
     def _act(self, plan: zramplan.Plan, facts: zramsections.Facts) -> ZramOutcome | None:
         """The outcome, or None where the machine has changed and must be looked at again."""

@@ -19,7 +19,7 @@ from memd.kernel.root import Root
 from memd.model import Event, Level
 from memd.model_care import CareSettings, CareStep
 from memd.names import MESSAGE_ZRAM_CARE
-from memd.policy import zramcare, zramplan
+from memd.policy import zramcare, zramsections
 from memd.service.careround import Round
 from memd.service.idlemarks import IdleMarks
 from memd.service.wear import WearBook
@@ -117,7 +117,7 @@ class ZramCare:
         return False
 
     def _devices(self) -> list[str]:
-        found = [zramplan.zram_name(swap) for swap in _swaps(self._root)]
+        found = [zramsections.zram_name(swap) for swap in _swaps(self._root)]
         return [name for name in found if name]
 
     def _mood(self) -> zramcare.Mood:

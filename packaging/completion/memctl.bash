@@ -44,6 +44,13 @@ _memctl() {
             ;;
         doctor) options="--all $options" ;;
         run) options="--heap-map --verbose -- $options" ;;
+        zram)
+            case ${#words[@]} in
+                0) options="set $options" ;;
+                1) options="$(cd /sys/block 2>/dev/null && ls -d zram* 2>/dev/null) $options" ;;
+                *) options="Size= Algorithms= Recompress= MemLimit= BackingDevice= Priority= Discard= --force --no-wait $options" ;;
+            esac
+            ;;
         pressure) options="--follow $options" ;;
         map)
             local tree='--overlay -I --include --ram --pageblock --cma --kernel --log'

@@ -155,10 +155,28 @@ def test_every_method_of_the_manager_answers(client: Raw, method: contract.Metho
     assert (reply.error_name == "org.memd1.Error.NotSupported") == (method.name not in daemon.FEATURES)
 
 
-def test_zram_set_is_not_there_yet(client: Raw) -> None:
-    reply = ask(client, "/org/memd1/zram/zram0", names.ZRAM, "Set", "a{sv}a{sv}", {}, {})
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({}, "nothing to set"),
+        ({"Sise": "1G"}, "no key 'Sise'"),
+        ({"Size": "1"}, "1M"),
+        ({"Size": "1G\n"}, "printable"),
+    ],
+)
+def test_zram_set_says_what_would_be_right(client: Raw, settings: dict[str, str], words: str) -> None:
+    texts = {key: client.library.Variant("s", value) for key, value in settings.items()}
+    reply = ask(client, "/org/memd1/zram/zram0", names.ZRAM, "Set", "a{sv}a{sv}", texts, {})
 
-    assert reply.error_name == "org.memd1.Error.NotSupported"
+    assert reply.error_name == "org.freedesktop.DBus.Error.InvalidArgs"
+    assert words in reply.body[0]
+
+
+def test_zram_set_takes_text_only(client: Raw) -> None:
+    number = {"Size": client.library.Variant("t", 1 << 30)}
+    reply = ask(client, "/org/memd1/zram/zram0", names.ZRAM, "Set", "a{sv}a{sv}", number, {})
+
+    assert reply.error_name == "org.freedesktop.DBus.Error.InvalidArgs"
 
 
 @pytest.mark.parametrize(
@@ -215,7 +233,7 @@ def test_a_call_may_leave_the_interface_out(client: Raw) -> None:
     assert ask(client, "/org/memd1", None, "Get", "ss", names.MANAGER, "Version").error_name == ""
     assert (
         ask(client, "/org/memd1/zram/zram0", None, "Set", "a{sv}a{sv}", {}, {}).error_name
-        == "org.memd1.Error.NotSupported"
+        == "org.freedesktop.DBus.Error.InvalidArgs"
     )
 
 

@@ -24,6 +24,7 @@ from memd.bus.library import Library, load
 from memd.bus.server import NameTaken, Server
 from memd.bus.services import Services
 from memd.bus.wire import Received
+from memd.config_dropin import DropIn
 from memd.early import ZramOutcome
 from memd.errors import Failed, LimitsExceeded
 from memd.kernel.root import Root
@@ -31,10 +32,12 @@ from memd.model import Event, Grant, Level
 from memd.names import BUS_NAME, MANAGER
 from memd.service.broker import Broker
 from memd.service.heaps import Heaps
+from memd.service.jobs import Jobs
 from memd.service.owners import Owners
 from memd.service.pressurefds import PressureFds
 from memd.service.status import Status
 from memd.service.watch import Watch
+from memd.service.zramlive import ZramLive
 from tests.bus.buses import Bus, dbus_daemon
 from tests.bus.daemon import REPOSITORY, Daemon, call, running
 
@@ -59,7 +62,9 @@ def services(root: Root, server: Server) -> Services:
     async def reload() -> dict[str, object]:
         return {"message": "reloaded"}
 
-    return Services(owners, broker, heaps, watch, PressureFds(), status, reload, "0", ("Allocate",))
+    jobs = Jobs(server.job_changed)
+    live = ZramLive(root, DropIn(root, None), jobs, lambda: watch.level, tell)
+    return Services(owners, broker, heaps, watch, PressureFds(), status, jobs, live, reload, "0", ("Allocate",))
 
 
 @pytest.fixture

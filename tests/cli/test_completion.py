@@ -49,6 +49,12 @@ def test_explain() -> None:
     assert complete("config", "c") == {"check"}
 
 
+def test_zram_set() -> None:
+    assert complete("zram", "s") == {"set"}
+    assert complete("zram", "set", "zram0", "--fo") == {"--force"}
+    assert complete("zram", "set", "zram0", "Si") == {"Size="}
+
+
 def test_heaps_are_asked_for() -> None:
     assert complete("alloc", "my") == {"my_cma"}
     assert complete("buffers", "--heap", "") == {"system", "my_cma"}

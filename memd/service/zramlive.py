@@ -1,0 +1,137 @@
+"""Live changes of zram: asked for on the bus or by a reload, made by a process of its own (service/zrammove.py), followed as a job."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from memd import errors
+from memd.early import ZramSettings
+from memd.errors import BadKernelFile, Failed, MemdError, PressureTooHigh
+from memd.kernel.helper import Helper
+from memd.kernel.root import Root
+from memd.model import Config, Event, Level
+from memd.names import MESSAGE_ZRAM_CHANGED
+from memd.policy import zramlive
+from memd.policy.zramsections import all_of, title
+from memd.service import swapper
+from memd.service.jobs import Cancelled, Job, Jobs
+
+QUIET = (Level.NONE, Level.LOW)
+
+
+class Files(Protocol):
+    """The configuration (config_dropin.DropIn): as it is; keys and values as it takes them, or InvalidArgs; options that name it."""
+
+    words: tuple[str, ...]
+
+    def devices(self) -> tuple[ZramSettings, ...]: ...
+    def check(self, given: Mapping[str, str]) -> dict[str, str]: ...
+
+
+class ZramLive:
+    """`devices`: what is configured, set by the wiring; `level`: the pressure, asked when a change is about to begin."""
+
+    def __init__(
+        self,
+        root: Root,
+        files: Files,
+        jobs: Jobs,
+        level: Callable[[], Level],
+        tell: Callable[[Event], None],
+        helper: Callable[..., Helper] = Helper,
+    ) -> None:
+        self._root, self._files, self._jobs, self._level, self._tell = root, files, jobs, level, tell
+        self._helper = helper
+        self.devices: tuple[ZramSettings, ...] = ()
+
+    def set(self, device: str, given: Mapping[str, str], *, force: bool = False) -> Job:
+        """Begins a change of `device` (`zram0`). `given`: keys of [Zram] in any case, values as in memd.conf, "" to take one back.
+        InvalidArgs, PressureTooHigh, Busy."""
+        settings = self._files.check(given)
+        self._bearable(force)
+        return self._start(device, settings, ())
+
+    def configure(self, settings: Config) -> list[Job]:
+        """After a reload: a job for each device whose keys have changed. What can't be done now stands in the journal."""
+        old = {device.name: device for device in self.devices}
+        self.devices = settings.zrams
+        return [job for new in settings.zrams if (job := self._reloaded(old.get(new.name), new))]
+
+    def _reloaded(self, old: ZramSettings | None, new: ZramSettings) -> Job | None:
+        keys = zramlive.to_check(old, new) if old else ("Size",)
+        if not new.enabled or not keys:
+            return None
+        try:
+            self._bearable(force=False)
+            return self._start(title(new.name), {}, keys)
+        except MemdError as error:
+            self._tell(_event(title(new.name), "failed", str(error), 4))
+            return None
+
+    async def finish_what_was_cut_short(self) -> list[Job]:
+        """At start: where a change left two devices for one section, one of them is drained."""
+        sections = await asyncio.to_thread(self._doubled)
+        return [self._start(title(section), {}, ()) for section in sections[:1]]
+
+    def _doubled(self) -> list[str]:
+        names = tuple(device.name for device in self.devices)
+        try:
+            facts = swapper.look(self._root, names, labels=True)
+        except (OSError, BadKernelFile):
+            return []
+        return [name for name in names if len(all_of(facts, name)) > 1]
+
+    def _bearable(self, force: bool) -> None:  # noqa: FBT001 - an option as it came
+        level = self._level()
+        if level not in QUIET and not force:
+            raise PressureTooHigh(
+                f"memory pressure is {level}, and draining a device makes more of it; try again later, or with option force"
+            )
+
+    def _start(self, target: str, settings: Mapping[str, str], keys: tuple[str, ...]) -> Job:
+        return self._jobs.start("zram", functools.partial(self._run, target, settings, keys))
+
+    async def _run(self, target: str, settings: Mapping[str, str], keys: tuple[str, ...], job: Job) -> str:
+        words = ["--change-swap", target, "--keys", " ".join(keys)]
+        words += ["--settings", "\n".join(f"{key}={value}" for key, value in settings.items())]
+        words += self._files.words
+        words += [] if self._root.is_machine else ["--root", self._root.directory]
+        helper = self._helper(self._root, f"memd-change-{job.number}", words)
+        job.stop = helper.stop
+        end: list[str] = []
+        status = await helper.run(lambda line: _heard(line, job, end))
+        if settings:
+            self.devices = await asyncio.to_thread(self._files.devices)
+        return self._ended(target, end, status)
+
+    def _ended(self, target: str, end: list[str], status: int) -> str:
+        word, _, rest = (end[-1] if end else "").partition(" ")
+        if word == "done":
+            self._tell(_event(target, "done", rest, 5))
+            return rest
+        kind, _, text = rest.partition(" ")
+        if word == "cancelled":
+            self._tell(_event(target, "cancelled", rest, 5))
+            raise Cancelled(rest)
+        reason = text if word == "failed" else f"the change ended with status {status}, and no word"
+        self._tell(_event(target, "failed", reason, 4))
+        raise getattr(errors, kind, Failed)(reason) if word == "failed" else Failed(reason)
+
+
+def _heard(line: str, job: Job, end: list[str]) -> None:
+    word, _, rest = line.partition(" ")
+    if word == "progress":
+        try:
+            job.progress = min(max(float(rest), 0.0), 1.0)
+        except ValueError:
+            return
+    elif word in ("done", "failed", "cancelled"):
+        end.append(line)
+
+
+def _event(target: str, state: str, words: str, priority: int) -> Event:
+    fields: dict[str, str | int | float] = {"MEMD_DEVICE": target, "MEMD_JOB_STATE": state}
+    return Event(f"zram: change of {target} {state}: {words}", MESSAGE_ZRAM_CHANGED, priority, fields)
