@@ -213,7 +213,8 @@ class Broker:
             if rule is None or not (reserve and verdict.allowed):
                 return verdict, None
             try:
-                return verdict, self._ledger.reserve(caller.owner, rule.name, request.heap, request.sizes)
+                outside = facts.outside(self._root, request.heap, request.total)
+                return verdict, self._ledger.reserve(caller.owner, rule.name, request.heap, request.sizes, outside)
             except (MemdError, OSError) as trouble:
                 return _trouble(rule.name, trouble, request.heap), None
 

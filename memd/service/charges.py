@@ -26,12 +26,14 @@ NOTHING = Use()
 
 @dataclass(slots=True, eq=False)
 class Reservation:
-    """A place in the books for a request that is on its way. Ends in `book` or `give_back`, exactly once."""
+    """A place in the books for a request that is on its way. Ends in `book` or `give_back`, exactly once. `outside`: what of it may come
+    from memory outside of CMA areas."""
 
     owner: str
     rule: str
     heap: Heap
     sizes: tuple[int, ...]
+    outside: int
 
 
 class Limit(NamedTuple):
@@ -102,6 +104,10 @@ class Charges:
     def pending(self, area: str | None) -> int:
         """Bytes that are promised and not yet taken from the kernel, of one area or of all."""
         return sum(sum(one.sizes) for one in self._open if area in {None, one.heap.area})
+
+    def pending_outside(self) -> int:
+        """Of that, bytes that may come from memory outside of CMA areas."""
+        return sum(one.outside for one in self._open)
 
     def reserving(self) -> set[str]:
         """Owners with requests on their way."""

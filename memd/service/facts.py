@@ -17,7 +17,7 @@ def memory(root: Root, heap: Heap, ledger: Ledger, swappable: int = 0) -> Memory
     """OSError or BadKernelFile where the kernel can't be read: then nothing is decided."""
     info = meminfo.read(root)
     region = _region(root, heap, info.cma_total)
-    promised = ledger.pending()
+    promised = ledger.pending() if heap.kind is HeapKind.CMA else ledger.pending_outside()
     available = region.available if region else None
     return Memory(
         total=info.total,
@@ -27,6 +27,22 @@ def memory(root: Root, heap: Heap, ledger: Ledger, swappable: int = 0) -> Memory
         region_available=None if available is None else max(available - ledger.pending(heap.area), 0),
         swappable=swappable,
     )
+
+
+def outside(root: Root, heap: Heap, size: int) -> int:
+    """Bytes of memory outside of CMA areas that a request may cost: all but what is free in its own area, where pages of others have to
+    find another place. Where the kernel does not say, all."""
+    if heap.kind is not HeapKind.CMA:
+        return size
+    try:
+        info = meminfo.read(root)
+        region = _region(root, heap, info.cma_total)
+    except (OSError, BadKernelFile):
+        return size
+    if region is None or region.size is None or info.cma_total is None or info.cma_free is None:
+        return size
+    others = info.cma_total - region.size  # all of them may be free
+    return max(size - max(info.cma_free - others, 0), 0)
 
 
 def released(root: Root, area: str) -> int | None:

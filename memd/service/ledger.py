@@ -95,6 +95,11 @@ class Ledger:
         return self._charges.pending(area)
 
     @_locked
+    def pending_outside(self) -> int:
+        """Of that, bytes that may come from memory outside of CMA areas."""
+        return self._charges.pending_outside()
+
+    @_locked
     def lent(self) -> dict[str, tuple[int, int]]:
         """Heap name -> (bytes, buffers), of what is booked."""
         found: dict[str, tuple[int, int]] = {}
@@ -110,13 +115,16 @@ class Ledger:
 
     # From request to buffer
 
-    def reserve(self, owner: str, rule: str, heap: Heap, sizes: tuple[int, ...]) -> Reservation:
-        """Charge before the first await. Busy if there is no room for another owner, OSError if there is no fd for his set."""
+    def reserve(
+        self, owner: str, rule: str, heap: Heap, sizes: tuple[int, ...], outside: int | None = None
+    ) -> Reservation:
+        """Charge before the first await. Busy if there is no room for another owner, OSError if there is no fd for his set. `outside`:
+        bytes of memory outside of CMA areas that the request may cost; None: all of it."""
         with self.lock:
             self._watched(owner, heap)
             if heap.kind is HeapKind.CMA and not self._charges.buffers_of(heap.area):
                 self._releasing.begin(heap.area, self._releasing.mark(heap.area), alive=0)
-            reservation = Reservation(owner, rule, heap, sizes)
+            reservation = Reservation(owner, rule, heap, sizes, sum(sizes) if outside is None else outside)
             self._charges.reserve(reservation)
         return reservation
 

@@ -475,6 +475,37 @@ async def test_a_slow_area_delays_no_other(slow: Slow, monkeypatch: pytest.Monke
     close([await simulated])
 
 
+@pytest.mark.parametrize(("free", "served"), [(64, True), (32, False)])
+async def test_a_slow_area_takes_no_memory_from_other_heaps_but_for_what_it_pushes_out(
+    slow: Slow, put: Put, monkeypatch: pytest.MonkeyPatch, free: int, served: bool
+) -> None:
+    """48M of an area of 64M are on their way; what is free outside of it is for others, less what has to leave the area."""
+    put("dev/dma_heap/reserved", "")
+    put("sys/kernel/mm/cma/reserved/alloc_pages_success", "0\n")
+    cma = f"CmaTotal: {64 * 1024} kB\nCmaFree: {free * 1024} kB\n"
+    put("proc/meminfo", MEMINFO.replace("MemAvailable: 524288", f"MemAvailable: {(free + 80) * 1024}") + cma)
+    slow.heaps.look()
+
+    def at_the_gate(heap: Heap, sizes: Sequence[int]) -> list[int]:
+        if heap.kind is not HeapKind.CMA:
+            return [os.memfd_create("x") for _ in sizes]
+        slow.made.append(0)
+        slow.gate.wait()
+        raise OSError(errno.EBUSY, "for nobody")
+
+    monkeypatch.setattr(source, "allocate", at_the_gate)
+    monkeypatch.setattr(source, "allocate_apart", lambda _requester, heap, sizes: at_the_gate(heap, sizes))
+    area = asyncio.create_task(slow.one(heap="contiguous", size=48 * M))
+    await slow.until_made(1)
+    try:
+        verdict, _ = await slow.broker.can_allocate(OTHER, "simulated", M)
+        assert verdict.allowed is served
+    finally:
+        slow.gate.set()
+        with pytest.raises(Busy):
+            await area
+
+
 async def test_a_busy_heap_is_told_after_the_deadline(slow: Slow) -> None:
     """One that runs and one that waits; what the kernel gives too late goes back, and nothing stays charged."""
     slow.configure(bounds=replace(BOUNDS, deadline=0.05))

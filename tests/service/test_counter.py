@@ -138,7 +138,7 @@ def test_it_is_admission_that_says_what_fits(
 ) -> None:
     accounts = Charges()
     for owner, by, area, charged in charges:
-        accounts.reserve(Reservation(owner, by, Heap(area, HeapKind.SYSTEM), (charged,)))
+        accounts.reserve(Reservation(owner, by, Heap(area, HeapKind.SYSTEM), (charged,), charged))
     caps = [(AreaCap("system", limit),) if limit is not None else () for limit in limits[:2]]
     rule = Rule(
         "one", everyone=True, heaps=frozenset(named | {"system"}), max_bytes_in=caps[0], total_bytes_in=caps[1], max_bytes=limits[2],
