@@ -133,7 +133,8 @@ def _matching() -> tuple[Key, ...]:
             field="heaps",
             parse=_heaps,
             what="The heaps that may be used, by the names and other names that `memctl heaps` shows, separated by spaces, or `*` for all."
-            " A heap whose region belongs to a driver has to be named by its very name. Without it the rule lets nobody use any.",
+            " A heap whose region belongs to a driver has to be named by its very name, one whose memory can be pinned (old kernels) by any"
+            " of its names. Without it the rule lets nobody use any.",
         ),
         Key(
             name="Priority",

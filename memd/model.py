@@ -37,7 +37,7 @@ class HeapKind(enum.Enum):
 @dataclass(frozen=True, slots=True)
 class Heap:
     """A heap that is there now. `path`: device node; `region`: the CMA area's name, where known; `device`: the driver
-    that owns the region."""
+    that owns the region; `pinnable`: holders can keep its pages where no ledger sees them (kernel/pin.py)."""
 
     name: str
     kind: HeapKind
@@ -45,6 +45,7 @@ class Heap:
     aliases: tuple[str, ...] = ()
     region: str | None = None
     device: str | None = None
+    pinnable: bool = False
 
     @property
     def area(self) -> str:

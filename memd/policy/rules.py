@@ -64,10 +64,12 @@ def _match(rule: Rule, caller: Caller) -> str:
 
 
 def covers(rule: Rule, heap: Heap) -> bool:
-    """A region that belongs to a driver is reached by a rule that says its very name."""
+    """A region that belongs to a driver is reached by a rule that says its very name; a heap whose memory can be pinned, by one that says
+    any of its names: `*` alone means neither."""
     if heap.device is not None:
         return heap.name in rule.heaps
-    return EVERY_HEAP in rule.heaps or not rule.heaps.isdisjoint(heap.words)
+    everywhere = EVERY_HEAP in rule.heaps and not heap.pinnable
+    return everywhere or not rule.heaps.isdisjoint(heap.words)
 
 
 def capped(cap: AreaCap, heap: Heap) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 from memd.errors import NoSuchHeap
 from memd.kernel import cmaheap, dmaheap, udmabuf
@@ -15,6 +16,7 @@ from memd.kernel.root import Root
 from memd.model import Heap, HeapKind
 from memd.names import ANY, SIMULATED, UDMABUF
 from memd.policy import heapnames
+from memd.service import source
 
 # Watched from the top down, so that what appears in between is an event; None: every name in it is a heap.
 WATCHED: tuple[tuple[str, frozenset[str] | None], ...] = (
@@ -27,6 +29,10 @@ LACKING = {
     HeapKind.CMA: "no CMA heap (CONFIG_DMABUF_HEAPS_CMA, and a CMA area)",
     HeapKind.UDMABUF: "no /dev/udmabuf (CONFIG_UDMABUF)",
 }
+PINNABLE = (
+    "on this kernel, who holds a buffer of heap {} can pin its memory (vmsplice), and keep it where nobody sees it: beside root only those "
+    "may borrow there whose [Allow] rule names it"
+)
 NO_HEAPS = "no /dev/dma_heap: this kernel has no DMA-BUF heaps (CONFIG_DMABUF_HEAPS), or none yet"
 
 
@@ -39,12 +45,14 @@ class Heaps:
         simulate: bool,  # noqa: FBT001 (an option, handed through)
         aliases: Mapping[str, tuple[str, ...]],
         any_heaps: tuple[str, ...],
+        pinnable: Callable[[Heap], bool] = source.pinnable,
     ) -> None:
         self._root, self._simulate = root, simulate
         self._aliases, self._any = aliases, any_heaps
         self._areas = cmaheap.read(root)  # areas are made at boot: once is enough, and the tree is big
         self._inotify: Inotify | None = None
         self._interests: dict[int, frozenset[str] | None] = {}
+        self._pinnable, self._pins = pinnable, dict[str, bool]()
         self._blind: tuple[str, ...] = ()
         self._on_change: Callable[[], None] = lambda: None
         self.heaps: tuple[Heap, ...] = ()
@@ -99,7 +107,7 @@ class Heaps:
         except OSError as error:
             self.missing = (f"heaps can't be listed: {error}", *self._blind)
             return
-        heaps = tuple(self._scan(nodes or ()))
+        heaps = tuple(replace(heap, pinnable=self._can_pin(heap)) for heap in self._scan(nodes or ()))
         self.missing = (*self._lacking(heaps, none=nodes is None), *self._blind)
         if heaps != self.heaps:
             self.heaps = heaps
@@ -113,6 +121,17 @@ class Heaps:
         if self._simulate and SIMULATED not in nodes:
             yield Heap(SIMULATED, HeapKind.SIMULATED, None, self._aliases.get(SIMULATED, ()))
 
+    def _can_pin(self, heap: Heap) -> bool:
+        """Tried once for each heap. Where it cannot be, the heap is no device, or gives nobody anything now."""
+        if heap.path is None:
+            return False
+        if heap.path not in self._pins:
+            try:
+                self._pins[heap.path] = self._pinnable(heap)
+            except OSError:
+                return False
+        return self._pins[heap.path]
+
     def _lacking(self, heaps: tuple[Heap, ...], *, none: bool) -> Iterator[str]:
         if none:
             yield NO_HEAPS
@@ -120,6 +139,7 @@ class Heaps:
         for kind, line in LACKING.items():
             if kind not in kinds and not (none and kind is not HeapKind.UDMABUF):
                 yield line
+        yield from (PINNABLE.format(heap.name) for heap in heaps if heap.pinnable)
 
     def _watch(self) -> None:
         """What is not there yet has its parent watched."""

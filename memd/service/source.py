@@ -12,7 +12,7 @@ import resource
 from collections.abc import Iterable, Sequence
 
 from memd.errors import BadKernelFile, Busy, Failed, MemdError, NoMemory, NoSuchHeap, NotSupported
-from memd.kernel import dmaheap, simheap, udmabuf
+from memd.kernel import dmaheap, pin, simheap, udmabuf
 from memd.kernel.requester import Killed, Requester
 from memd.kernel.root import Root
 from memd.model import Heap, HeapKind
@@ -77,6 +77,15 @@ def check(root: Root, heap: Heap, sizes: Sequence[int]) -> None:
             f"heap {heap.name} gives at most {format_size(limit)} in one buffer, {format_size(max(sizes))} asked for; "
             "the limit is the module parameter udmabuf.size_limit_mb"
         )
+
+
+def pinnable(heap: Heap) -> bool:
+    """Whether holders could pin a page of it; found by trying with one. OSError where the kernel gives none, or where it is no device."""
+    fd = _one(heap, resource.getpagesize())
+    try:
+        return pin.can_pin(fd)
+    finally:
+        os.close(fd)
 
 
 def translate(error: BaseException, heap: Heap) -> MemdError:

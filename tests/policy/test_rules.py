@@ -170,3 +170,11 @@ def test_who_decides_matches_and_names_the_heap(given_rules: list[Rule], caller:
         )
     else:
         assert not [one for one in given_rules if rules.covers(one, SYSTEM) and rules.specificity(one, caller)]
+
+
+@pytest.mark.parametrize(("heaps", "covered"), [("*", False), ("contiguous", True), ("reserved", True)])
+def test_a_heap_that_can_be_pinned_is_for_rules_that_name_it(heaps: str, covered: bool) -> None:
+    heap = replace(CMA, pinnable=True)
+
+    assert rules.covers(rule("one", heaps), heap) is covered
+    assert rules.deciding([], ROOT, heap) is rules.ROOT

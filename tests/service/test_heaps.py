@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from memd.errors import NoSuchHeap
 from memd.kernel.root import Root
-from memd.model import CmaAreas, HeapKind
+from memd.model import CmaAreas, Heap, HeapKind
 from memd.service.heaps import Heaps
 
 Put = Callable[[str, str | bytes], None]
@@ -221,3 +222,37 @@ async def test_a_stopped_registry_leaves_nothing_watching(root: Root, put: Put) 
 
     assert machine.changes == 0
     assert len(os.listdir("/proc/self/fd")) == before - 1
+
+
+def test_a_heap_whose_memory_can_be_pinned_is_told(root: Root, put: Put) -> None:
+    for node in ("system", "reserved"):
+        put(f"dev/dma_heap/{node}", "")
+    tried = []
+
+    def pinnable(heap: Heap) -> bool:
+        tried.append(heap.name)
+        return heap.name == "reserved"
+
+    heaps = Heaps(root, False, {}, ANY, pinnable)
+    heaps.look()
+
+    assert [heap.name for heap in heaps.heaps if heap.pinnable] == ["reserved"]
+    assert [line for line in heaps.missing if "heap reserved can pin its memory" in line]
+    assert sorted(tried) == ["reserved", "system"]  # once each
+
+
+def test_a_heap_that_gives_nothing_now_is_tried_again(root: Root, put: Put) -> None:
+    put("dev/dma_heap/reserved", "")
+    answers: Iterator[OSError | bool] = iter([OSError(errno.ENOMEM, "none"), True])
+
+    def pinnable(heap: Heap) -> bool:
+        answer = next(answers)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    heaps = Heaps(root, False, {}, ANY, pinnable)
+    assert [heap.pinnable for heap in heaps.heaps] == [False]
+    heaps.look()
+
+    assert [heap.pinnable for heap in heaps.heaps] == [True]
