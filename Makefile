@@ -1,7 +1,7 @@
 # On a fresh Debian 12 or 13: `make demo` shows the main job, `make test` tests what needs no virtual machine, `make test-vm` the rest.
 PYTHON = .venv/bin/python
 
-.PHONY: demo test test-vm test-vm-long test-board vm-shell bench docs deb prepare clean
+.PHONY: demo test test-vm test-vm-long test-vm-broken test-board vm-shell bench docs deb prepare clean
 
 demo: prepare
 	@$(PYTHON) packaging/demo
@@ -15,6 +15,10 @@ test-vm:
 
 test-vm-long:
 	python3 tests/vm/run.py long
+
+# Three memds that are broken on purpose: red for each of them is what it wants to see.
+test-vm-broken:
+	python3 tests/vm/run.py broken
 
 vm-shell:
 	python3 tests/vm/run.py shell $(or $(ARCH),x86_64)

@@ -21,14 +21,14 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One machine to run tests on: a name for the reader, where its parts are, the seconds it may take."""
+    """One machine to run tests on: a name for the reader, where its parts are, the seconds it may be silent."""
 
     title: str
     machine: Machine
     kernel: Path
     image: Future[Path]
     work: Path
-    limit: float
+    silence: float
     long: bool = False
     power_cuts: bool = False
 
@@ -52,7 +52,7 @@ def _run(trial: Trial, image: Path) -> Results:
     results = Results(trial.title)
     say(f"boot {trial.title}")
     with _booted(trial, image) as process:
-        end = _follow(process, trial.work / "results", results, start + trial.limit)
+        end = _follow(process, trial.work / "results", results, trial.silence)
     results.close(end)
     say(f"{trial.title}: {end} after {time.monotonic() - start:.0f} s")
     _keep_logs(trial, show=results.failed)
@@ -64,9 +64,9 @@ def _booted(trial: Trial, image: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The machine's process, ended by force at the end of the block."""
     told = f"systemd.wants=memd-test.service systemd.mask=serial-getty@{qemu.console(trial.machine)}.service"
     if trial.long:
-        told += " memd.tests=long"
-    elif trial.machine.only:
-        told += f" memd.files={','.join(trial.machine.only)}"
+        told += " memd.tests=all"
+    else:
+        told += f" memd.files={','.join(trial.machine.only)} memd.without={','.join(trial.machine.without)}"
     words = qemu.command(trial.machine, trial.kernel, image, trial.work, told, keep=trial.power_cuts)
     words += [*qemu.ports(trial.work), "-nic", "none"]
     env = {"PATH": _PATH, "TMPDIR": str(trial.work)}  # snapshot=on writes to TMPDIR
@@ -79,21 +79,24 @@ def _booted(trial: Trial, image: Path) -> Iterator[subprocess.Popen[bytes]]:
             process.wait()
 
 
-def _follow(process: subprocess.Popen[bytes], port: Path, results: Results, deadline: float) -> str:
-    """Read the results until the machine is off or its time is up; say which."""
+def _follow(process: subprocess.Popen[bytes], port: Path, results: Results, silence: float) -> str:
+    """Read the results until the machine is off, or has said nothing for so many seconds; say which."""
     rest = b""
+    deadline = time.monotonic() + silence
     offset = 0
     while True:
         ended = process.poll()  # before the read: what a machine wrote before its end is all there then
         data = _read(port, offset)
         offset += len(data)
+        if data:
+            deadline = time.monotonic() + silence
         *lines, rest = (rest + data).split(b"\n")
         for line in lines:
             results.take(line)
         if ended is not None:
             return "off" if ended == 0 else f"qemu's exit status {ended}"
         if time.monotonic() > deadline:
-            return "hung, killed"
+            return f"hung, killed: no word for {silence:.0f} s"
         if ENDING.is_set():
             return "ended with the run"
         time.sleep(0.2)

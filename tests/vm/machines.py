@@ -8,7 +8,10 @@ import rootfs
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One emulated machine. `memory` in MiB; `board` gives it the vendor page's reserved-memory map; `only` these files of tests."""
+    """One emulated machine. `memory` in MiB; `board` gives it the vendor page's reserved-memory map.
+
+    A submission runs each test where its outcome may differ, not everywhere: `only` these files, or all but `without`. The long run does
+    everything on every machine, and has machines of its own (`long`)."""
 
     name: str
     kernel: kernels.Kernel
@@ -17,18 +20,52 @@ class Machine:
     append: str = ""
     board: bool = False
     only: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    long: bool = False
 
 
-_KERNEL = ("test_machine", "test_memd_cma", "test_reference")  # where only the kernel is another
-# where only the bus and the size are
-_BUS = ("test_machine", "test_memd_boot", "test_memd_lending", "test_memd_owners", "test_memd_swap")
+_THP = ("test_machine", "test_memd_cma", "test_reference")  # only the page block is another
+_ARM64 = (*_THP, "test_memd_boot", "test_memd_ledger", "test_memd_lending", "test_memd_trouble")
+_OLD = (
+    *_ARM64,
+    "test_memd_owners",
+    "test_memd_pin",
+    "test_memd_stall",
+    "test_memd_survival",
+    "test_memd_swap",
+)  # kernel, systemd and bus are others
+_SHARED = (
+    "test_memd_managers",
+    "test_memd_run",
+)  # the same on either bus: half of the work for each of the two machines
+_BROKER = (
+    "test_machine",
+    "test_memd_disabled",
+    "test_memd_lending",
+    "test_memd_owners",
+    "test_memd_stall",
+    "test_memd_trouble",
+    *_SHARED,
+)
+_CMA = "cma=512M dma_heap.mem_accounting=1"  # half of its memory
 
 # Two run at a time, each as soon as its root file system is there: the foreign one takes longest.
 MACHINES = (
-    Machine("x86_64", kernels.X86_64, rootfs.TRIXIE_AMD64, 1024, "cma=64M"),
-    Machine("x86_64-6.1", kernels.X86_64_OLD, rootfs.BOOKWORM_AMD64, 512, "cma=64M"),
-    Machine("arm64", kernels.ARM64, rootfs.TRIXIE_ARM64, 3072, board=True),
-    Machine("x86_64-broker", kernels.X86_64, rootfs.TRIXIE_AMD64, 2048, "cma=64M memd.bus=broker", only=_BUS),
-    Machine("arm64-thp", kernels.ARM64_THP, rootfs.TRIXIE_ARM64, 3072, board=True, only=_KERNEL),
+    Machine("x86_64", kernels.X86_64, rootfs.TRIXIE_AMD64, 1024, "cma=64M", without=_SHARED),
+    Machine("x86_64-6.1", kernels.X86_64_OLD, rootfs.BOOKWORM_AMD64, 512, "cma=64M", only=_OLD),
+    Machine("arm64", kernels.ARM64, rootfs.TRIXIE_ARM64, 3072, board=True, only=_ARM64),
+    Machine("x86_64-broker", kernels.X86_64, rootfs.TRIXIE_AMD64, 2048, "cma=64M memd.bus=broker", only=_BROKER),
+    Machine("x86_64-cma", kernels.X86_64, rootfs.TRIXIE_AMD64, 1024, _CMA, long=True),
+    Machine("arm64-thp", kernels.ARM64_THP, rootfs.TRIXIE_ARM64, 3072, board=True, only=_THP),
 )
+
+
+def check(files: set[str]) -> None:
+    """AssertionError if a submission would run a file nowhere, or the table above names one that is not there."""
+    named = {name for machine in MACHINES for name in machine.only + machine.without}
+    assert named <= files, f"machines.py names {sorted(named - files)}"
+    run = {name for machine in MACHINES for name in (machine.only or files - set(machine.without))}
+    assert run == files, f"no machine runs {sorted(files - run)}"
+
+
 BY_NAME = {machine.name: machine for machine in MACHINES}

@@ -9,6 +9,7 @@ import kernels
 from say import StepFailed
 
 HERE = Path(__file__).parent
+INSIDE = HERE / "inside"
 TESTS = "opt/memd-tests"
 _GNU = {"amd64": "x86_64", "arm64": "aarch64"}
 
@@ -16,7 +17,7 @@ _GNU = {"amd64": "x86_64", "arm64": "aarch64"}
 def common(directory: Path, arguments: list[str]) -> Path:
     """The files that every machine has: the guest's units, the tests, pytest's arguments."""
     shutil.copytree(HERE / "guest", directory, dirs_exist_ok=True)
-    shutil.copytree(HERE / "inside", directory / TESTS / "inside", ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    shutil.copytree(INSIDE, directory / TESTS / "inside", ignore=shutil.ignore_patterns("__pycache__", ".*"))
     (directory / TESTS / "args").write_text(shlex.join(arguments))
     return directory
 
@@ -32,7 +33,7 @@ def native(directory: Path, arch: str, built: list[Path]) -> Path:
 def compile_programs(directory: Path, arch: str) -> None:
     """Compile inside/*.c statically, each to a program named by its stem."""
     directory.mkdir(parents=True, exist_ok=True)
-    for source in (HERE / "inside").glob("*.c"):
+    for source in INSIDE.glob("*.c"):
         target = directory / source.stem
         command = [
             kernels.compiler(_GNU[arch]),

@@ -1,6 +1,7 @@
-"""memd on real kernels: `run.py test`, `run.py long`, `run.py shell ARCH`, `run.py board HOST`. See docs/testing-vm.md."""
+"""memd on real kernels: `run.py test`, `long`, `broken`, `shell ARCH`, `board HOST`. See docs/testing-vm.md."""
 
 import argparse
+import dataclasses
 import os
 import shlex
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import apt
 import board
+import broken
 import cache
 import kernels
 import overlay
@@ -19,7 +21,7 @@ import qemu
 import rootfs
 import ssh
 from boot import Trial
-from machines import BY_NAME, MACHINES, Machine
+from machines import BY_NAME, MACHINES, Machine, check
 from report import summary
 from say import ENDING, StepFailed, say, say_block
 
@@ -51,16 +53,26 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tests/vm/run.py", description=__doc__)
     commands = parser.add_subparsers(required=True)
     for name, seconds, what in (
-        ("test", 400, "boot all machines and run the tests"),
-        ("long", 1500, "run the tests that take longer, and those of one machine after power cuts"),
+        ("test", 240, "boot the machines and run on each the tests whose outcome may differ there"),
+        (
+            "long",
+            900,
+            "run every test on every machine, those that take longer too, and those of one machine after power cuts",
+        ),
     ):
         command = commands.add_parser(name, help=what)
         command.add_argument("--machine", action="append", choices=BY_NAME, help="this machine only; may be repeated")
         command.add_argument(
-            "--limit", type=float, default=seconds, help="seconds that a machine may take (%(default)s)"
+            "--silence",
+            type=float,
+            default=seconds,
+            help="seconds without a result after which a machine hangs (%(default)s)",
         )
         command.set_defaults(do=_test, long=name == "long")
         _tests_options(command)
+    faults = commands.add_parser("broken", help="break memd on purpose; exit status 0 if the tests see each fault")
+    faults.set_defaults(do=_broken, k=None, without_memd=False, silence=240.0)
+    faults.add_argument("--deb", type=Path, help="the sound package; built from this checkout without it")
     shell = commands.add_parser("shell", help="a root prompt on a machine's console; poweroff, or Ctrl-A X, ends it")
     shell.add_argument("machine", metavar="ARCH", choices=BY_NAME, help=", ".join(BY_NAME))
     shell.set_defaults(do=_shell)
@@ -136,7 +148,9 @@ def _prepare(machines: list[Machine]) -> dict[str, Path]:
 
 def _test(arguments: argparse.Namespace, work: Path) -> int:
     start = time.monotonic()
-    machines = [machine for machine in MACHINES if not arguments.machine or machine.name in arguments.machine]
+    check({path.stem for path in overlay.INSIDE.glob("test_*.py")})
+    wanted = arguments.machine or [machine.name for machine in MACHINES if arguments.long or not machine.long]
+    machines = [machine for machine in MACHINES if machine.name in wanted]
     built = _prepare(machines)
     common = overlay.common(work / "common", _pytest_arguments(arguments))
     package = _package(arguments, work)
@@ -145,13 +159,34 @@ def _test(arguments: argparse.Namespace, work: Path) -> int:
         trials = []
         for machine in machines:
             parts = (machine, built[machine.kernel.name], images[machine.root.name])
-            trials.append(Trial(machine.name, *parts, work / machine.name, arguments.limit, arguments.long))
+            trials.append(Trial(machine.name, *parts, work / machine.name, arguments.silence, arguments.long))
             if arguments.long and machine is BY_NAME["x86_64"]:
                 title = f"{machine.name} after power cuts"
-                trials.append(Trial(title, *parts, work / "cuts", arguments.limit, power_cuts=True))
+                trials.append(Trial(title, *parts, work / "cuts", arguments.silence, power_cuts=True))
         results = list(pool.map(Trial.run, trials))
     print(summary(results, time.monotonic() - start))
     return int(any(result.failed for result in results))
+
+
+def _broken(arguments: argparse.Namespace, work: Path) -> int:
+    """Each fault in a machine of its own."""
+    machine = BY_NAME["x86_64"]
+    kernel = _prepare([machine])[machine.kernel.name]
+    common = overlay.common(work / "common", [])
+    sound = _package(arguments, work)
+    assert sound
+    trials = []
+    with ThreadPoolExecutor(1) as assembly, ThreadPoolExecutor(2) as pool:
+        for fault in broken.BROKEN:
+            place = work / fault.name
+            place.mkdir()
+            package = broken.package(sound, fault, place / "deb")
+            image = _images(assembly, [machine], package, [common], place)[machine.root.name]
+            part = dataclasses.replace(machine, only=fault.files)
+            trials.append(Trial(fault.name, part, kernel, image, place / "machine", arguments.silence))
+        results = list(pool.map(Trial.run, trials))
+    print(broken.verdict(results))
+    return int(not all(map(broken.seen, broken.BROKEN, results)))
 
 
 def _shell(arguments: argparse.Namespace, work: Path) -> int:

@@ -1,4 +1,7 @@
-"""Ask a heap for more than the machine has, as memd does and with no rule before it; say what became of it and of a bystander."""
+"""Ask a heap for more than the machine has, as memd does and with no rule before it; say what became of it and of a bystander.
+
+ask_too_much.py [BYTES]: 9/10 of all memory without.
+"""
 
 import os
 import subprocess
@@ -14,12 +17,13 @@ BYSTANDER = "import time; memory = bytearray(32 << 20); print('ready', flush=Tru
 
 def main() -> None:
     """One word of each: `killed alive served` is what should be."""
+    size = int(sys.argv[1]) if sys.argv[1:] else meminfo("MemTotal") * 9 // 10
     requester = Requester()
     with subprocess.Popen([sys.executable, "-c", BYSTANDER], stdout=subprocess.PIPE) as bystander:
         assert bystander.stdout
         bystander.stdout.readline()
         try:
-            requester.allocate("system", HEAP, [meminfo("MemTotal") * 9 // 10])
+            requester.allocate("system", HEAP, [size])
         except Killed:
             print("killed", end=" ")
         print("dead" if bystander.poll() is not None else "alive", end=" ")

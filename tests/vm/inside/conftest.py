@@ -16,15 +16,16 @@ ORDER = {"test_machine": 0, "test_memd_boot": 1, "test_memd_trouble": 3, "test_m
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What run.py may pass on."""
     parser.addoption("--files", default="", help="only these files of tests, comma-separated, without .py")
+    parser.addoption("--without", default="", help="all but these files of tests")
     parser.addoption("--without-memd", action="store_true", help="only the tests of the machine itself")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """memd's tests import memd, which need not be there without it."""
-    name, files = collection_path.stem, config.getoption("files")
+    name, files, without = collection_path.stem, config.getoption("files"), config.getoption("without").split(",")
     if not name.startswith("test_"):
         return None
-    unwanted = files and name not in files.split(",")
+    unwanted = (files and name not in files.split(",")) or name in without
     return True if unwanted or (config.getoption("without_memd") and name.startswith("test_memd_")) else None
 
 

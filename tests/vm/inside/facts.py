@@ -24,6 +24,7 @@ EXPECTED = {
     "x86_64": _X86_64,
     "x86_64-broker": _X86_64 | {"dbus-broker"},
     "x86_64-6.1": _BASE | {"cma=64M"},
+    "x86_64-cma": _BASE | _NEW | _TRIXIE | {"cma=512M", "mem-accounting"},
     "arm64": _BASE | _NEW | _TRIXIE | _ARM64,
     "arm64-thp": _BASE | _NEW | _TRIXIE | _ARM64 | {"thp"},
 }
@@ -31,6 +32,11 @@ EXPECTED = {
 
 def _output(*command: str) -> str:
     return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+
+
+def _parameter(name: str) -> str:
+    path = Path("/sys/module") / name
+    return path.read_text().strip() if path.exists() else ""
 
 
 def _names(prefix: str, directory: str) -> set[str]:
@@ -61,7 +67,7 @@ def read() -> set[str]:
     present = {
         "emulated": MACHINE in EXPECTED,
         "arm64": os.uname().machine == "aarch64",
-        "cma=64M": "cma=64M" in Path("/proc/cmdline").read_text().split(),
+        "mem-accounting": _parameter("dma_heap/parameters/mem_accounting") == "Y",
         "available_pages": any(Path("/sys/kernel/mm/cma").glob("*/available_pages")),
         "udmabuf": Path("/dev/udmabuf").exists(),
         "psi": Path("/proc/pressure/memory").exists(),
@@ -72,4 +78,5 @@ def read() -> set[str]:
         "systemd-254": int(_output("systemctl", "--version").split()[1]) >= 254,
     }
     facts = {name for name, there in present.items() if there}
+    facts |= {word for word in Path("/proc/cmdline").read_text().split() if word.startswith("cma=")}
     return facts | _names("heap", "/dev/dma_heap") | _names("cma", "/sys/kernel/mm/cma") | _zram_facts() | _bus_facts()

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import people
 import pytest
-from people import output
+from dmabuf import meminfo
+from people import output, swap
+
+GIB = 1 << 30
 
 
 def booted_with_memd() -> bool:
@@ -87,15 +90,15 @@ def test_the_bus_shows_memd_to_everyone(users: None) -> None:
     assert {"/org/memd1", "/org/memd1/heap/system", "/org/memd1/zram/zram0"} <= set(done.stdout.split())
 
 
-def test_a_disabled_memd_is_not_started_by_a_call() -> None:
-    swaps = Path("/proc/swaps").read_text()
-    try:
-        output("systemctl", "disable", "--now", "memd.service")
-        assert people.ping().returncode != 0
-        assert show("memd.service", "ActiveState") == "inactive"
-        assert Path("/proc/swaps").read_text().splitlines()[1].split()[:3] == swaps.splitlines()[1].split()[:3]
-        output("systemctl", "enable", "memd.service")
-        assert people.ping().returncode == 0  # and an enabled one is
-    finally:
-        output("systemctl", "start", "memd.service")
-    assert show("memd.service", "ActiveState") == "active"
+def test_swap_has_the_default_curves_size() -> None:
+    ram = meminfo("MemTotal") - meminfo("CmaTotal")
+    wanted = min(min(ram, 2 * GIB) + max(ram - 2 * GIB, 0) / 2, 8 * GIB)
+    size = int(Path("/sys/block/zram0/disksize").read_text())
+    assert abs(size - wanted) <= 4096
+    assert int(swap()[2]) * 1024 == size - 4096  # the first page is the signature
+
+
+def test_everyone_reads_the_devices_path_in_proc_swaps(users: None) -> None:
+    seen = people.run(people.STRANGER, "cat", "/proc/swaps").stdout.splitlines()[1]
+    assert seen.split()[0] == "/dev/zram0"
+    assert seen.split()[4] == "100"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import people
 import pytest
-from people import MEMBER, MEMCTL_REFUSED, STRANGER, memctl, output
+from people import MEMBER, MEMCTL_REFUSED, STRANGER, buffers, output
 
 from memd.client import Memd
 
@@ -85,11 +85,11 @@ def test_listings_show_each_caller_his_own() -> None:
     words = people.words(MEMBER, "memctl", "alloc", "system", "3M", "--", "sh", "-c", "echo held; exec sleep 60")
     with people.started(*words) as holder:
         people.wait_line(holder, "held", 20)
-        assert [row["size"] for row in memctl("buffers")] == [3 << 20]
+        assert [row["size"] for row in buffers()] == [3 << 20]
         seen = {
             user: json.loads(people.run(user, "memctl", "buffers", "--json").stdout) for user in (MEMBER, STRANGER)
         }
         assert ([row["size"] for row in seen[MEMBER]], seen[STRANGER]) == ([3 << 20], [])
         output("pkill", "-u", MEMBER, "-x", "sleep")
         holder.wait(20)
-    assert memctl("buffers") == []
+    assert buffers() == []

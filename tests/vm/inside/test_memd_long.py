@@ -7,7 +7,7 @@ from pathlib import Path
 import people
 import pytest
 from dmabuf import MiB, cma_free, meminfo
-from people import memctl, output
+from people import buffers, output
 
 from memd.client import DmaBuf, Memd
 
@@ -45,5 +45,5 @@ def test_twenty_deaths_lose_neither_swap_nor_buffers() -> None:
     for buffer in held:
         buffer.close()
     assert cma_free("reserved") == free
-    assert memctl("buffers") == []
+    assert buffers() == []
     assert "zram0" in Path("/proc/swaps").read_text()

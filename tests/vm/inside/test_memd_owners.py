@@ -1,89 +1,26 @@
-"""Who is charged, under systemd as init: services, users' slices and managers, delegated cgroups, subordinate uids; and rules for units."""
+"""Who is charged, under systemd as init: services, users' slices, delegated cgroups, subordinate uids; and rules for units. (What a user's
+own manager starts: test_memd_managers.py.)"""
 
-import json
-import os
-import pwd
-import subprocess
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import people
 import pytest
 from people import MEMBER, MEMCTL_REFUSED, STRANGER, memctl, output
+from units import BORROW, UNIT, charged, service, uid
 
 pytestmark = [pytest.mark.needs("heap:system"), pytest.mark.usefixtures("users"), pytest.mark.timeout(150)]
 tells_processes = pytest.mark.needs("process-fd")
 
-UNIT = "memd-test-camera.service"
-BORROW = ["memctl", "alloc", "system", "1M", "--", "memctl", "buffers", "--json"]
 SUBORDINATE = "200001"
-DROP_IN = Path("/run/memd/memd.conf.d/memd-test.conf")
-# What libpam-systemd would say, where it is installed.
-MANAGERS = Path("/run/systemd/system/user@.service.d/memd-test.conf")
-
-
-def uid(user: str) -> int:
-    return pwd.getpwnam(user).pw_uid
-
-
-def service(*command: str, **properties: str) -> subprocess.CompletedProcess[str]:
-    """Run a command as the system's own memd-test-camera.service."""
-    told = [word for key, value in properties.items() for word in ("-p", f"{key}={value}")]
-    words = ["systemd-run", "--quiet", "--wait", "--pipe", "--collect", f"--unit={UNIT}", *told, "--", *command]
-    return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-
-
-def charged(done: subprocess.CompletedProcess[str]) -> list[str]:
-    """The owners of what BORROW showed."""
-    assert done.returncode == 0, done.stderr
-    return [row["owner"] for row in json.loads(done.stdout)]
 
 
 @pytest.fixture
 def rule() -> Iterator[Callable[[str], None]]:
     """Adds rules for one test."""
-
-    def write(text: str) -> None:
-        DROP_IN.parent.mkdir(parents=True, exist_ok=True)
-        DROP_IN.write_text(text)
-        output("systemctl", "reload", "memd")
-
-    yield write
-    DROP_IN.unlink(missing_ok=True)
-    output("systemctl", "reload", "memd")
-
-
-@pytest.fixture
-def manager() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
-    """Runs a command as memd-test-camera.service of a user's own manager: (user, output file, command)."""
-    started = []
-    MANAGERS.parent.mkdir(parents=True, exist_ok=True)
-    MANAGERS.write_text("[Service]\nEnvironment=XDG_RUNTIME_DIR=/run/user/%i\n")
-    output("systemctl", "daemon-reload")
-
-    def run(user: str, *command: str) -> subprocess.CompletedProcess[str]:
-        number = uid(user)
-        output("systemctl", "start", f"user@{number}.service")
-        started.append(number)
-        runtime = Path(f"/run/user/{number}")
-        units = runtime / "systemd/user"
-        units.mkdir(parents=True, exist_ok=True)
-        streams = f"StandardOutput=truncate:{runtime}/out\nStandardError=truncate:{runtime}/err\n"
-        (units / UNIT).write_text(f"[Service]\nType=oneshot\n{streams}ExecStart={' '.join(command)}\n")
-        for path in (units.parent, units, units / UNIT):
-            os.chown(path, number, number)
-        words = ["env", f"XDG_RUNTIME_DIR={runtime}", "systemctl", "--user"]
-        people.run(user, *words, "daemon-reload")
-        done = people.run(user, *words, "start", UNIT)
-        out, err = (runtime / name for name in ("out", "err"))
-        assert out.exists(), done.stderr
-        return subprocess.CompletedProcess(words, done.returncode, out.read_text(), err.read_text())
-
-    yield run
-    for number in started:
-        output("systemctl", "stop", f"user@{number}.service")
-    MANAGERS.unlink()
-    output("systemctl", "daemon-reload")
+    with contextlib.ExitStack() as stack:
+        yield lambda text: stack.enter_context(people.rules(text))
 
 
 @tells_processes
@@ -108,24 +45,14 @@ def test_what_runs_in_a_users_slice_is_the_users() -> None:
 
 
 @tells_processes
-def test_a_users_unit_of_that_name_is_the_users(manager: Callable[..., subprocess.CompletedProcess[str]]) -> None:
-    assert charged(manager(MEMBER, "/usr/bin/memctl", *BORROW[1:])) == [f"uid:{uid(MEMBER)}"]
-
-
-@tells_processes
-def test_a_rule_for_a_unit_is_for_the_systems_unit_only(
-    rule: Callable[[str], None], manager: Callable[..., subprocess.CompletedProcess[str]]
-) -> None:
-    rule(f"[Allow memd-test]\nUnit={UNIT}\nHeaps=system\nMaxBytes=1M\n")
-
-    assert charged(service(*BORROW, User=STRANGER)) == [UNIT]
-    refused = service("memctl", "alloc", "system", "2M", User=STRANGER)
-    assert (refused.returncode, "rule memd-test" in refused.stderr) == (MEMCTL_REFUSED, True), refused.stderr
-    assert people.run(STRANGER, *BORROW).returncode == MEMCTL_REFUSED
-    of_manager = manager(STRANGER, "/usr/bin/memctl", *BORROW[1:])
-    assert f"no [Allow] rule lets uid:{uid(STRANGER)} use heap system" in of_manager.stderr
-    in_slice = service(*BORROW, User=STRANGER, Slice=f"user-{uid(STRANGER)}.slice")
-    assert in_slice.returncode == MEMCTL_REFUSED
+def test_a_rule_for_a_unit_is_for_the_systems_unit_only() -> None:
+    with people.rules(f"[Allow memd-test]\nUnit={UNIT}\nHeaps=system\nMaxBytes=1M\n"):
+        assert charged(service(*BORROW, User=STRANGER)) == [UNIT]
+        refused = service("memctl", "alloc", "system", "2M", User=STRANGER)
+        assert (refused.returncode, "rule memd-test" in refused.stderr) == (MEMCTL_REFUSED, True), refused.stderr
+        assert people.run(STRANGER, *BORROW).returncode == MEMCTL_REFUSED
+        in_slice = service(*BORROW, User=STRANGER, Slice=f"user-{uid(STRANGER)}.slice")
+        assert in_slice.returncode == MEMCTL_REFUSED
 
 
 @tells_processes
@@ -161,6 +88,6 @@ def test_subordinate_uids_are_one_owner_and_in_no_group(rule: Callable[[str], No
 def test_a_bus_without_processes_charges_the_uid_and_says_so(rule: Callable[[str], None]) -> None:
     rule(f"[Allow memd-test]\nUnit={UNIT}\nHeaps=system\n")
 
-    assert [line for line in memctl("status")["missing"] if "ProcessFD" in line]
+    assert [line for line in people.status()["missing"] if "ProcessFD" in line]
     assert charged(service(*BORROW, User=MEMBER)) == [f"uid:{uid(MEMBER)}"]
     assert service(*BORROW, User=STRANGER).returncode == MEMCTL_REFUSED

@@ -43,13 +43,13 @@ def test_a_program_has_buffers_of_its_own(what: str) -> None:
     done = run(MEMBER, HEAP_USER, what, "system", 64 * 1024)
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert people.memctl("buffers") == []
+    assert people.buffers() == []
 
 
 @pytest.mark.long
 def test_a_program_that_dies_leaves_nothing() -> None:
     assert run(MEMBER, HEAP_USER, "dying", "system", 4096).returncode in (-9, 137)
-    assert people.eventually(lambda: people.memctl("buffers") == [])
+    assert people.eventually(lambda: people.buffers() == [])
 
 
 def test_the_vendors_program() -> None:

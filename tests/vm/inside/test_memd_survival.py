@@ -4,11 +4,10 @@ import os
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from dmabuf import MiB
-from people import journal, kill_memd, output
+from people import buffers, journal, kill_memd, output
 
 from memd.client import DmaBuf, Memd
 
@@ -19,24 +18,18 @@ BOOKS = "fd437e82da824b8087b522279dc787f9"
 @pytest.fixture
 def held() -> Iterator[list[DmaBuf]]:
     """Buffers that are closed at the end, and then known to be."""
-    buffers: list[DmaBuf] = []
+    kept: list[DmaBuf] = []
     try:
-        yield buffers
+        yield kept
     finally:
-        for buffer in buffers:
+        for buffer in kept:
             buffer.close()
-    assert rows() == []
+    assert buffers() == []
 
 
 def lend(held: list[DmaBuf], heap: str, *sizes: int) -> None:
     with Memd() as memd:
         held.extend(memd.allocate(heap, size, name=f"{heap} {size}") for size in sizes)
-
-
-def rows() -> list[dict[str, Any]]:
-    """Every buffer that is lent."""
-    with Memd() as memd:
-        return [dict(row) for row in memd.buffers()]
 
 
 def lent(heap: str = "system") -> tuple[int, int]:
@@ -58,12 +51,12 @@ def stop() -> None:
 def test_the_ledger_is_whole_afterwards(held: list[DmaBuf], end: Callable[[], None]) -> None:
     lend(held, "system", MiB, 2 * MiB, 3 * MiB)
     held.pop(1).close()
-    before = rows()
+    before = buffers()
     assert lent() == (4 * MiB, 2)
 
     end()
 
-    assert rows() == before
+    assert buffers() == before
     assert lent() == (4 * MiB, 2)
     said = journal(f"MESSAGE_ID={BOOKS}")[-1]
     assert (said["MEMD_BUFFERS"], said["MEMD_SIZE"], said["MEMD_UNKNOWN"]) == ("2", str(4 * MiB), "0")
@@ -81,7 +74,7 @@ def test_kills_at_random_moments(held: list[DmaBuf]) -> None:
         for _ in range(len(held) // 3):
             held.pop(chance.randrange(len(held))).close()
         kill_memd()
-        assert {row["id"]: row["size"] for row in rows()} == {buffer.id: buffer.size for buffer in held}
+        assert {row["id"]: row["size"] for row in buffers()} == {buffer.id: buffer.size for buffer in held}
 
 
 def test_what_is_kept_is_bounded(held: list[DmaBuf]) -> None:
@@ -101,11 +94,11 @@ def test_what_is_hidden_in_an_area_stays_charged(held: list[DmaBuf]) -> None:
     try:
         held.pop(0).close()
         for _ in range(3):
-            assert [(row["id"], row["state"]) for row in rows()] == [(number, "releasing"), (held[0].id, "lent")]
+            assert [(row["id"], row["state"]) for row in buffers()] == [(number, "releasing"), (held[0].id, "lent")]
             assert lent(heap) == (size + MiB, 2)
     finally:
         os.close(hiding)
-    assert [row["id"] for row in rows()] == [held[0].id]
+    assert [row["id"] for row in buffers()] == [held[0].id]
 
 
 @pytest.mark.needs("heap:reserved")
