@@ -31,6 +31,7 @@ from memd.kernel.root import Root
 from memd.model import Config, Event
 from memd.service import pressuresockets
 from memd.service.broker import Broker
+from memd.service.cmawatch import CmaWatch
 from memd.service.heaps import Heaps
 from memd.service.hooks import Hooks
 from memd.service.jobs import Jobs
@@ -65,6 +66,7 @@ FEATURES = (
     "CmaAllocationFailed",
     "OpenPressureFd",
     "UnitPressureChanged",
+    "CmaStateChanged",
 )
 NO_KCMP = "this kernel has no CONFIG_KCMP: systemd keeps one owner's buffers for memd, and those of others are forgotten if memd ends"
 ZRAM_EVENTS = {"active": names.MESSAGE_ZRAM_READY, "adopted": names.MESSAGE_ZRAM_READY, "off": names.MESSAGE_ZRAM_OFF}
@@ -124,6 +126,8 @@ class Daemon:
         # Callers are processes of this machine, whatever directory stands for its kernel.
         self._owners = Owners(Root())
         self._status = Status(root, outcome, self._heaps, self._broker, self._watch, self._owners)
+        self._areas = CmaWatch(root, self._tell, self._server.cma_state_changed, self._broker.exhausted)
+        self._status.areas = self._areas
         self._status.version, self._status.simulated = __version__, options.simulate
         self._status.findings = settings.findings
         self._status.care = self._care
@@ -166,6 +170,8 @@ class Daemon:
         stack.push_async_callback(self._broker.close)
         self._heaps.start(self._server.heaps_changed)
         stack.callback(self._heaps.stop)
+        self._areas.start()
+        stack.callback(self._areas.stop)
         await self._watch.start()
         stack.push_async_callback(self._watch.stop)
         for listener in (self._pressure_fds, self._pressure_sockets):

@@ -304,6 +304,18 @@ class CmaRegion:
 
 
 @dataclass(frozen=True, slots=True)
+class CmaAllocation:
+    """One request of a CMA area, as the kernel traced its end. `errno`: 0 if it was served; `pid`, `comm`: whose; `time`: monotonic."""
+
+    region: str
+    pages: int
+    errno: int
+    pid: int
+    comm: str
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """One journal entry. `message_id`: a MESSAGE_* of names.py; `priority`: syslog's 0..7; `fields`: MEMD_* names in capitals."""
 

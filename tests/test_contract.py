@@ -19,7 +19,9 @@ OURS = {name: one for name, one in contract.read().interfaces.items() if name.st
 METHODS = [method for interface in OURS.values() for method in interface.methods.values()]
 ANSWERED_LATER = {names.REGION}  # published; no object of theirs is made yet
 
-AREA = {"name": "reserved", "size": 4096, "available": 0, "alloc_success": 1, "alloc_fail": 0}
+AREA = {"name": "reserved", "size": 4096, "available": 0, "alloc_success": 1, "alloc_fail": 0, "largest_run": 0,
+    "fragmentation": 0.0, "state": "fine", "peak": 0, "failures": 0, "largest_failed": 0, "largest_asked": 0,
+}  # fmt: skip
 HEAP = {
     "name": "cma", "kind": "cma", "simulated": False, "aliases": [], "region": "reserved", "device": "video",
     "lent_bytes": 0, "lent_buffers": 0,

@@ -21,6 +21,13 @@ def cma(facts: Mapping[str, object]) -> Object:
                 "Used": size - available if both else None,  # type: ignore[operator]  # both are int
                 "AllocSuccess": facts.get("alloc_success"),
                 "AllocFail": facts.get("alloc_fail"),
+                "LargestRun": facts.get("largest_run"),
+                "Fragmentation": facts.get("fragmentation"),
+                "State": facts.get("state"),
+                "Peak": facts.get("peak"),
+                "Failures": facts.get("failures"),
+                "LargestFailed": facts.get("largest_failed"),
+                "LargestAsked": facts.get("largest_asked"),
             }
         ),
     )

@@ -122,6 +122,10 @@ class Server:
         told = variants.dictionary(self._library, facts)
         self._signal(ROOT_PATH, MANAGER, "CmaAllocationFailed", "sta{sv}", [printable(region), pages, told])
 
+    def cma_state_changed(self, region: str, state: str, facts: Mapping[str, object]) -> None:
+        told = variants.dictionary(self._library, facts)
+        self._signal(ROOT_PATH, MANAGER, "CmaStateChanged", "ssa{sv}", [printable(region), state, told])
+
     def low_memory(self, level: int) -> None:
         """LowMemoryWarning, while memd has that name."""
         if self._warns:

@@ -55,7 +55,7 @@ class Broker:
         self._root, self._config, self._heaps, self._level = root, config, heaps, level
         self._ledger = Ledger(keeper=keeper, released=lambda area: facts.released(root, area))
         self._tell, self._refusals = tell, Refusals(tell)
-        self._exhausted = Exhausted(tell, cma_failed, os.sysconf("SC_PAGE_SIZE"))
+        self.exhausted = Exhausted(tell, cma_failed, os.sysconf("SC_PAGE_SIZE"))
         self._workers: dict[str, Worker] = {}
         self._requester = Requester()
         self._page = os.sysconf("SC_PAGE_SIZE")
@@ -87,7 +87,7 @@ class Broker:
             if not isinstance(outcome, Verdict):
                 return outcome
             refused.append((request, outcome))
-            self._exhausted.refused(request, outcome)
+            self.exhausted.refused(request, outcome)
         request, verdict = _most_telling(refused)
         with self._ledger.lock:
             self._refusals.refused(caller, request, verdict)

@@ -13,10 +13,11 @@ from memd.early import Finding, MemInfo, Noun, Swap, ZramOutcome, ZramStat
 from memd.errors import BadKernelFile
 from memd.kernel import cma, meminfo, psi, swaps, zram
 from memd.kernel.root import Root
-from memd.model import Caller, Heap, Psi, SwapFill
-from memd.policy import swapfill
+from memd.model import Caller, CmaRegion, Heap, Psi, SwapFill
+from memd.policy import cmahealth, swapfill
 from memd.service import zramfacts
 from memd.service.broker import Broker
+from memd.service.cmawatch import CmaWatch, largest_runs
 from memd.service.heaps import Heaps
 from memd.service.owners import Owners
 from memd.service.unitwatch import UnitWatch
@@ -35,7 +36,8 @@ class Machine:
     swaps: tuple[Swap, ...] = ()
     zrams: tuple[ZramStat, ...] = ()
     more: dict[str, zramfacts.Extra] = field(default_factory=dict)
-    cma: list[dict[str, object]] = field(default_factory=list)
+    regions: tuple[CmaRegion, ...] = ()
+    runs: dict[str, int] = field(default_factory=dict)
     psi: Psi | None = None
     unreadable: tuple[str, ...] = ()
 
@@ -55,6 +57,7 @@ class Status:
         self.lacking: Sequence[str] = ()
         self.unheard: Sequence[str] = ()
         self.units: UnitWatch | None = None
+        self.areas: CmaWatch | None = None
         self.version = ""
         self.care: ZramCare | None = None
         self.simulated = False
@@ -63,6 +66,7 @@ class Status:
     def missing(self) -> tuple[str, ...]:
         """One line for each thing that this machine lacks and memd does without."""
         units = self.units.missing if self.units else ()
+        areas = self.areas.missing if self.areas else ()
         return (
             *self._watch.missing,
             *self._heaps.missing,
@@ -70,6 +74,7 @@ class Status:
             *self.lacking,
             *self.unheard,
             *units,
+            *areas,
         )
 
     async def read(self, caller: Caller | None = None) -> dict[str, object]:
@@ -90,7 +95,7 @@ class Status:
             "maintenance": self.care.status() if self.care else {},
             "swap": [_plain(swap) for swap in machine.swaps],
             "swap_fill": _fill(swapfill.fill(machine.memory, machine.swaps, machine.zrams)),
-            "cma": machine.cma,
+            "cma": self._cma(machine),
             "heaps": [_heap(heap, lent) for heap in self._heaps.heaps],
             **self._broker.totals(caller),
             "pressure": self._pressure(machine.psi),
@@ -114,6 +119,21 @@ class Status:
         won = self.care.won(stat.name) if self.care else []
         return facts | ({"maintenance": won} if won else {})
 
+    def _cma(self, machine: Machine) -> list[dict[str, object]]:
+        """The kernel's numbers, and what was seen of each area over time; a look for a status is a look for that too."""
+        if self.areas:
+            self.areas.observe(machine.regions, machine.runs)
+        rows = []
+        for region in machine.regions:
+            run = machine.runs.get(region.name)
+            row = asdict(region) | {
+                "largest_run": run,
+                "fragmentation": cmahealth.fragmentation(region.available, run),
+                **(self.areas.facts(region.name) if self.areas else {}),
+            }
+            rows.append(_known(row))
+        return rows
+
     def _pressure(self, now: Psi | None) -> dict[str, object]:
         facts: dict[str, object] = {
             "level": str(self._watch.level),
@@ -133,7 +153,8 @@ def read_machine(root: Root) -> Machine:
     machine.swaps = _try(lambda: swaps.read(root) or (), (), troubles)
     machine.zrams = _try(lambda: zram.read_all(root), (), troubles)
     machine.more = zramfacts.read(root, [stat for stat in machine.zrams if stat.disksize])
-    machine.cma = _try(lambda: [_known(asdict(region)) for region in cma.read(root)], [], troubles)
+    machine.regions = _try(lambda: cma.read(root), (), troubles)
+    machine.runs = largest_runs(root) if machine.regions else {}
     machine.psi = _try(lambda: psi.read(root), None, troubles)
     machine.unreadable = tuple(troubles)
     return machine
