@@ -6,7 +6,7 @@ This is also what `memctl --json` prints.
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 
 class _MemoryKnown(TypedDict):
@@ -107,6 +107,16 @@ class CmaFacts(_CmaKnown, total=False):
     available: int
     alloc_success: int
     alloc_fail: int
+    alloc_success_since: int
+    alloc_fail_since: int
+    largest_run: int
+    fragmentation: float
+    state: str
+    peak: int
+    failures: int
+    largest_failed: int
+    largest_asked: int
+    needed: int
 
 
 class _HeapKnown(TypedDict):
@@ -144,6 +154,20 @@ class OwnerFacts(_OwnerKnown, total=False):
     """One owner; root sees those who have most, others themselves."""
 
     last_refusal: str
+
+
+class UnitPressureFacts(TypedDict):
+    """Of one `[Pressure UNIT]`; `watched`: false while it does not run."""
+
+    unit: str
+    level: str
+    since: float
+    watched: bool
+    cgroup: NotRequired[str]
+    some_avg10: NotRequired[float]
+    some_avg60: NotRequired[float]
+    full_avg10: NotRequired[float]
+    full_avg60: NotRequired[float]
 
 
 class PressureFacts(TypedDict, total=False):
@@ -185,6 +209,7 @@ class Status(TypedDict):
     lending: LendingFacts
     owners: list[OwnerFacts]
     pressure: PressureFacts
+    unit_pressure: NotRequired[list[UnitPressureFacts]]
 
 
 class BufferFacts(TypedDict):

@@ -35,7 +35,7 @@ _memctl() {
     esac
     local options='--bus --json --help'
     case $command in
-        '') options="status heaps buffers alloc run zram pressure map config doctor $options --version" ;;
+        '') options="status heaps buffers alloc run zram cma pressure map config doctor $options --version" ;;
         buffers) options="--heap --owner --older --holders --write-off $options" ;;
         alloc)
             options="--name $options"
@@ -51,6 +51,7 @@ _memctl() {
                 *) options="Size= Algorithms= Recompress= MemLimit= BackingDevice= Priority= Discard= --force --no-wait $options" ;;
             esac
             ;;
+        cma) options="--advise $options" ;;
         pressure) options="--follow $options" ;;
         map)
             local tree='--overlay -I --include --ram --pageblock --cma --kernel --log'

@@ -1,6 +1,6 @@
 # fish completion for memctl(1); installed as /usr/share/fish/vendor_completions.d/memctl.fish
 
-set -l commands status heaps buffers alloc run zram pressure map config doctor
+set -l commands status heaps buffers alloc run zram cma pressure map config doctor
 complete -c memctl -f
 complete -c memctl -l bus -x -a 'system session' -d 'The bus that memd serves'
 complete -c memctl -l json -d 'JSON: bytes and seconds'
@@ -46,3 +46,5 @@ complete -c memctl -n '__fish_seen_subcommand_from config' -l explain -x -a '(__
 complete -c memctl -n '__fish_seen_subcommand_from zram' -a set -d 'Change a device in use'
 complete -c memctl -n '__fish_seen_subcommand_from set' -l force -d 'In spite of memory pressure'
 complete -c memctl -n '__fish_seen_subcommand_from set' -l no-wait -d 'Do not wait for the end'
+complete -c memctl -n "not __fish_seen_subcommand_from $commands" -a cma -d 'Contiguous memory, and who holds it'
+complete -c memctl -n '__fish_seen_subcommand_from cma' -l advise -d 'What size would have held all that was seen'

@@ -106,6 +106,7 @@ def test_values_are_those_of_the_machine(client: Raw) -> None:
 
     assert values("/org/memd1/cma/linux_2ccma") == {
         "Name": "linux,cma", "Size": 409600, "Available": 163840, "Used": 245760, "AllocSuccess": 7,
+        "State": "fine", "Peak": 245760, "Failures": 0, "LargestFailed": 0, "LargestAsked": 0,
     }  # fmt: skip
     assert values("/org/memd1/heap/linux_2ccma")["Region"] == "/org/memd1/cma/linux_2ccma"
     assert "Region" not in values("/org/memd1/heap/system")
