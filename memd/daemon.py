@@ -38,6 +38,7 @@ from memd.service.jobs import Jobs
 from memd.service.journal import Journal
 from memd.service.keeper import Keeper
 from memd.service.lowmemory import LowMemory
+from memd.service.memorymap import BoardMap
 from memd.service.owners import Owners
 from memd.service.pressurefds import PressureFds
 from memd.service.pressuresockets import PressureSockets
@@ -130,6 +131,7 @@ class Daemon:
         self._status.areas = self._areas
         self._status.version, self._status.simulated = __version__, options.simulate
         self._status.findings = settings.findings
+        self._status.board = self._board = BoardMap(root, self._tell)
         self._status.care = self._care
         self._status.lacking = config.lacking(settings)
 
@@ -172,6 +174,8 @@ class Daemon:
         stack.callback(self._heaps.stop)
         self._areas.start()
         stack.callback(self._areas.stop)
+        self._board.start()
+        stack.push_async_callback(self._board.stop)
         await self._watch.start()
         stack.push_async_callback(self._watch.stop)
         for listener in (self._pressure_fds, self._pressure_sockets):

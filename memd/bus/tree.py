@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from memd.bus import cma, heap, job, lowmemory, zram
+from memd.bus import cma, heap, job, lowmemory, region, zram
 from memd.bus.contract import Contract, Interface
 from memd.bus.library import Library
 from memd.bus.manager import Manager
@@ -48,7 +48,12 @@ class Tree:
         found |= {path("cma", str(name)): cma.cma(facts) for name, facts in areas.items()}
         jobs, administrator = self._services.jobs, self._manager.administrator
         found |= {job.path(one.number): job.job(one, jobs, administrator) for one in jobs.jobs.values()}
+        found |= {path("region", str(facts["name"])): region.region(facts) for facts in await self._regions()}
         return found
+
+    async def _regions(self) -> list[dict[str, object]]:
+        board = self._services.status.board
+        return await board.regions() if board else []
 
     async def at(self, where: str) -> Object | None:
         if where == ROOT_PATH:

@@ -43,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def text(status: Status, look: Look) -> str:
     lines = [
+        *_board(status),
         *_ram(status),
         *_zrams(status),
         *_swaps(status),
@@ -55,6 +56,18 @@ def text(status: Status, look: Look) -> str:
     lines += [Line("missing", safe(feature)) for feature in status["missing"]]
     title = f"memd {safe(status['version'])}, up {format_seconds(status['uptime'])}, pid {status['pid']}"
     return look.paint(title, "bold") + "\n\n" + picture(look, lines)
+
+
+def _board(status: Status) -> list[Line]:
+    """Which board, and how many regions of its memory are not Linux' own; nothing on a machine without device tree."""
+    counts = status.get("map")
+    if counts is None or not ("board" in status or counts["regions"]):
+        return []
+    words = [safe(status.get("board", "")), common.plural(counts["regions"], "region")]
+    told = [("error", counts["errors"]), ("warning", counts["warnings"]), ("note", counts["notes"])]
+    words += [common.plural(count, noun) for noun, count in told if count]
+    colour: Colour = "red" if counts["errors"] else "yellow" if counts["warnings"] else ""
+    return [Line("board", ", ".join(word for word in words if word), colour=colour)]
 
 
 def _of(used: int, size: int) -> str:

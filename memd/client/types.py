@@ -170,6 +170,15 @@ class UnitPressureFacts(TypedDict):
     full_avg60: NotRequired[float]
 
 
+class MapCounts(TypedDict):
+    """Regions that are not disabled, and findings of `memctl map check` by severity."""
+
+    regions: int
+    errors: int
+    warnings: int
+    notes: int
+
+
 class PressureFacts(TypedDict, total=False):
     """Averages in percent of the last 10 and 60 seconds. `level`, `since` (seconds in this level) and `mode` are GetStatus's, the
     sizes from `total` on are of the facts that a PressureChanged carries."""
@@ -210,6 +219,8 @@ class Status(TypedDict):
     owners: list[OwnerFacts]
     pressure: PressureFacts
     unit_pressure: NotRequired[list[UnitPressureFacts]]
+    board: NotRequired[str]
+    map: NotRequired[MapCounts]
 
 
 class BufferFacts(TypedDict):

@@ -19,6 +19,7 @@ from memd.service import zramfacts
 from memd.service.broker import Broker
 from memd.service.cmawatch import CmaWatch, largest_runs
 from memd.service.heaps import Heaps
+from memd.service.memorymap import BoardMap
 from memd.service.owners import Owners
 from memd.service.unitwatch import UnitWatch
 from memd.service.watch import Watch
@@ -61,6 +62,7 @@ class Status:
         self.version = ""
         self.care: ZramCare | None = None
         self.simulated = False
+        self.board: BoardMap | None = None
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -99,6 +101,7 @@ class Status:
             "heaps": [_heap(heap, lent) for heap in self._heaps.heaps],
             **self._broker.totals(caller),
             "pressure": self._pressure(machine.psi),
+            **(await self.board.facts() if self.board else {}),
             "unit_pressure": self.units.status() if self.units else [],
         }
 

@@ -22,6 +22,8 @@ from memd.bus.objects import encode
 from tests.bus.buses import dbus_daemon
 from tests.bus.daemon import Daemon, call, running
 from tests.bus.raw import Raw, Reply
+from tests.kernel.test_devicetree import unpack
+from tests.trees import board, compiled
 
 OURS = {name: one for name, one in contract.read().interfaces.items() if name.startswith(names.BUS_NAME)}
 PROPERTIES = "org.freedesktop.DBus.Properties"
@@ -33,13 +35,14 @@ PATHS = {
     "/org/memd1/heap/simulated": names.HEAP,
     "/org/memd1/zram/zram0": names.ZRAM,
     "/org/memd1/cma/linux_2ccma": names.CMA,
+    "/org/memd1/region/tz_4080000000": names.REGION,
 }
 ERROR = "org.freedesktop.DBus.Error."
 
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """zram-active with two heaps, one of a CMA area."""
+    """zram-active with two heaps, one of a CMA area, and a device tree with one carve-out."""
     root = tmp_path_factory.mktemp("machine") / "root"
     shutil.copytree(ROOTS / "zram-active", root)
     area = root / "sys/kernel/mm/cma/linux,cma"
@@ -49,6 +52,11 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "dev/dma_heap").mkdir(parents=True)
     for name in ("system", "linux,cma"):
         (root / "dev/dma_heap" / name).touch()
+    tree = board(
+        'tz: tz@80000000 { reg = <0 0x80000000 0 0x180000>; no-map; }; off@90000000 { status = "disabled"; };',
+        "dsp { memory-region = <&tz>; };",
+    )
+    unpack(compiled(tree), root / "sys/firmware/devicetree/base")
     return root
 
 
@@ -113,6 +121,18 @@ def test_values_are_those_of_the_machine(client: Raw) -> None:
     assert values("/org/memd1/heap/simulated")["Simulated"] is True
     assert values("/org/memd1/zram/zram0")["Device"] == "/dev/zram0"
     assert values("/org/memd1")["PressureLevel"] == "none"
+    assert values("/org/memd1/region/tz_4080000000") == {
+        "Name": "tz@80000000", "Kind": "carve-out", "Base": 0x80000000, "Size": 0x180000, "NoMap": True, "Reusable": False,
+        "Compatible": [], "Label": "tz", "Device": "/dsp", "Findings": ["mib-bounds"],
+    }  # fmt: skip
+
+
+def test_the_status_names_the_board_and_counts(client: Raw) -> None:
+    (status,) = ask(client, "/org/memd1", names.MANAGER, "GetStatus", "a{sv}", {}).body
+
+    assert status["board"].value == "A board"
+    counts = {name: count.value for name, count in status["map"].value.items()}
+    assert counts == {"regions": 1, "errors": 0, "warnings": 0, "notes": 1}
 
 
 @pytest.mark.parametrize("path", PATHS)

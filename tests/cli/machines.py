@@ -13,6 +13,8 @@ BOARD: Status = {
     "simulated": False,
     "degraded": ["/etc/memd/memd.conf:3: [Zram] Sise=: no such key; memd knows Enabled Size Algorithms Priority"],
     "missing": ["no udmabuf in this kernel (CONFIG_UDMABUF): heap `udmabuf` is not there"],
+    "board": "Qualcomm Technologies, Inc. Robotics RB3gen2",
+    "map": {"regions": 33, "errors": 1, "warnings": 0, "notes": 2},
     "memory": {
         "total": 4 * G,
         "available": 1228 * M,
@@ -135,6 +137,8 @@ BARE: Status = {
 HOSTILE: Status = {
     **BARE,
     "version": "\x1b]0;owned\x07",
+    "board": "\x1b[5mboard",
+    "map": {"regions": 0, "errors": 0, "warnings": 0, "notes": 0},
     "degraded": ["\x1b[2J\x1b[Hline\r\nbreak"],
     "missing": ["\u202egnp.exe"],
     "zram_reason": "\x9b31m",

@@ -1,0 +1,98 @@
+"""The board's memory map as memd found it at its start: read once in a thread, checked, told to the journal and to who asks.
+
+Nobody waits for it at the start; who asks before it is read waits then. The map does not change while a kernel runs. Places that only the
+boot log tells are not passed on: the log is root's, and everybody may ask memd.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from memd import names
+from memd.kernel import mapfacts
+from memd.kernel.root import Root
+from memd.model import Event
+from memd.model_map import MapFinding, MemoryMap, Severity
+from memd.policy import mapwords
+from memd.policy.mapmerge import merge
+from memd.policy.maprules import check
+
+log = logging.getLogger(__name__)
+MOST_REGIONS = 256  # objects on the bus
+MOST_ENTRIES = 20  # in the journal
+PRIORITIES = {Severity.ERROR: 4, Severity.WARNING: 5}
+
+
+class BoardMap:
+    """`start` in a running loop; `stop` ends the reading."""
+
+    def __init__(self, root: Root, tell: Callable[[Event], None]) -> None:
+        self._root, self._tell = root, tell
+        self._reading: asyncio.Task[tuple[MemoryMap, list[MapFinding]] | None] | None = None
+
+    def start(self) -> None:
+        self._reading = asyncio.create_task(self._read())
+
+    async def stop(self) -> None:
+        if self._reading:
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
+
+    async def facts(self) -> dict[str, object]:
+        """For GetStatus: `board`, where the tree names it, and `map` with counts. Empty where nothing could be read."""
+        found = await self._found()
+        if found is None:
+            return {}
+        told, findings = found
+        live = sum(one.enabled for one in told.regions)
+        board = mapwords.board(told)
+        return ({"board": board} if board else {}) | {"map": {"regions": live, **mapwords.counts(findings)}}
+
+    async def regions(self) -> list[dict[str, object]]:
+        """One for each region that is not disabled, as the device tree has it; the first MOST_REGIONS."""
+        found = await self._found()
+        if found is None:
+            return []
+        told, findings = found
+        live = [one for one in told.regions if one.enabled][:MOST_REGIONS]
+        return [mapwords.region(one, findings) for one in live]
+
+    async def _found(self) -> tuple[MemoryMap, list[MapFinding]] | None:
+        return await asyncio.shield(self._reading) if self._reading else None
+
+    async def _read(self) -> tuple[MemoryMap, list[MapFinding]] | None:
+        try:
+            told, findings = await asyncio.to_thread(_look, self._root)
+        except Exception:  # a map that nobody thought of must not cost the device its daemon
+            log.exception("the memory map could not be read; memd goes on without it")
+            return None
+        for event in events(findings):
+            self._tell(event)
+        return told, findings
+
+
+def _look(root: Root) -> tuple[MemoryMap, list[MapFinding]]:
+    told = merge(mapfacts.read(root))
+    return told, check(told)
+
+
+def events(findings: list[MapFinding]) -> list[Event]:
+    """Entries for errors and warnings, and one for those that are too many; notes are for memctl map check."""
+    told = [one for one in findings if one.severity in PRIORITIES]
+    entries = [_event(one) for one in told[:MOST_ENTRIES]]
+    if len(told) > MOST_ENTRIES:
+        words = f"memory map: {len(told) - MOST_ENTRIES} findings more; memctl map check shows all"
+        entries.append(Event(words, names.MESSAGE_MAP, 5, {"MEMD_RULE": "", "MEMD_PLACE": "", "MEMD_REMEDY": ""}))
+    return entries
+
+
+def _event(one: MapFinding) -> Event:
+    fields: dict[str, str | int | float] = {
+        "MEMD_RULE": one.rule,
+        "MEMD_PLACE": one.place,
+        "MEMD_REMEDY": one.remedy,
+        "MEMD_SEVERITY": one.severity.value,
+    }
+    return Event(f"memory map: {one.place}: {one.what}", names.MESSAGE_MAP, PRIORITIES[one.severity], fields)
