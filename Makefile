@@ -1,7 +1,7 @@
 # On a fresh Debian 12 or 13: `make demo` shows the main job, `make test` tests what needs no virtual machine, `make test-vm` the rest.
 PYTHON = .venv/bin/python
 
-.PHONY: demo test test-vm test-vm-long test-vm-broken test-board vm-shell bench docs deb prepare clean
+.PHONY: boards demo test test-vm test-vm-long test-vm-broken test-board vm-shell bench docs deb prepare clean
 
 demo: prepare
 	@$(PYTHON) packaging/demo
@@ -34,6 +34,10 @@ bench: prepare
 # The pages that are made from the code's own tables.
 docs: prepare
 	@$(PYTHON) packaging/reference.py
+
+# docs/boards.md anew: every device tree of Debian's newest arm64 kernel is read, held against dtc, and checked. Two minutes.
+boards: prepare
+	@$(PYTHON) tests/vm/boards.py
 
 deb:
 	packaging/build-deb $(or $(OUT),packaging/out)

@@ -48,7 +48,8 @@ def text(found: MemoryMap, findings: list[MapFinding], look: Look) -> str:
 
     title = f"{safe(found.source)}: {safe(mapwords.board(found) or 'an unnamed board')}"
     live = [one for one in found.regions if one.enabled]
-    rows = [_row(one, findings) for one in sorted(live, key=_base)]
+    rules = mapwords.by_region(findings)
+    rows = [_row(one, rules.get(one.name, set())) for one in sorted(live, key=_base)]
     told = table(look, HEADS, rows, frozenset({"SIZE"})) if rows else "no reserved memory\n"
     return look.paint(title, "bold") + "\n" + told
 
@@ -57,8 +58,7 @@ def _base(one: Region) -> tuple[bool, int]:
     return (one.where is None, one.where.base if one.where else 0)
 
 
-def _row(one: Region, findings: list[MapFinding]) -> tuple[str, ...]:
+def _row(one: Region, rules: set[str]) -> tuple[str, ...]:
     place = (f"{one.where.base:#x}", f"{one.where.end - 1:#x}") if one.where else ("dynamic", "")
     size = f"{one.size >> 10}K" if one.size is not None else "-"
-    rules = sorted({finding.rule for finding in findings if one.name in finding.regions})
-    return (*place, size, one.kind.value, safe(one.name), ", ".join(rules))
+    return (*place, size, one.kind.value, safe(one.name), ", ".join(sorted(rules)))

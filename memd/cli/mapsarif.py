@@ -41,9 +41,10 @@ def report(file: str | None, findings: Sequence[MapFinding]) -> dict[str, object
 def _result(one: MapFinding, index: int, file: str | None) -> dict[str, object]:
     place: dict[str, object] = {"logicalLocations": [{"fullyQualifiedName": one.place, "kind": "element"}]}
     if file is not None:
+        import os
         from urllib.parse import quote
 
-        place["physicalLocation"] = {"artifactLocation": {"uri": quote(file)}}
+        place["physicalLocation"] = {"artifactLocation": {"uri": quote(os.fsencode(file))}}
     return {
         "ruleId": one.rule,
         "ruleIndex": index,

@@ -57,7 +57,10 @@ def parse(data: bytes, source: str) -> DeviceTree:
     fdt = libfdt()
     flat = bytearray(data)
     checked(fdt, flat, source)
-    return _Flat(fdt, flat, source).read()
+    try:
+        return _Flat(fdt, flat, source).read()
+    except (SystemError, UnicodeDecodeError):  # how the binding says that a property's name is no text
+        raise BadDeviceTree(source, "has a name that is no text") from None
 
 
 def checked(fdt: ModuleType, flat: bytearray, source: str) -> None:
@@ -126,7 +129,7 @@ class _Flat:
             self._children.append(self._node(offset, path))
         value = self._fdt.fdt_getprop(self._flat, offset, USER)[0]
         if value is not None:
-            for phandle in cells(value):
+            for phandle in set(cells(value)):
                 self._users.setdefault(phandle, []).append(path)
 
     def _top(self, offset: int, path: str) -> None:
@@ -179,14 +182,14 @@ def read(root: Root) -> DeviceTree | None:
 
 
 def _directory(top: str, name: str) -> Node | None:
-    """A node and its properties; None where it is no directory."""
+    """A node and its properties; None where it is no directory. Links are not followed: a tree has none."""
     where = os.path.join(top, name)
-    if not os.path.isdir(where):
+    if (name and os.path.islink(where)) or not os.path.isdir(where):
         return None
     properties = {}
     with os.scandir(where) as entries:
         for entry in entries:
-            if entry.is_file():
+            if entry.is_file(follow_symlinks=False):
                 with open(entry.path, "rb") as file:
                     properties[entry.name] = file.read(MAX_FLAT)
     properties.pop("name", None)  # the directory's own, in no tree
@@ -199,7 +202,7 @@ def _users(top: str) -> Mapping[int, tuple[str, ...]]:
         below.sort()
         if USER in files:
             with open(os.path.join(directory, USER), "rb") as file:
-                for phandle in cells(file.read(MAX_FLAT)):
+                for phandle in set(cells(file.read(MAX_FLAT))):
                     found.setdefault(phandle, []).append("/" + os.path.relpath(directory, top))
     return {phandle: tuple(paths) for phandle, paths in found.items()}
 

@@ -27,7 +27,7 @@ def check(new: MemoryMap, base: MemoryMap | None = None, accepted: Collection[st
     """
     planned = _names(new, base) if base else frozenset()
     hits = [*_hits(new), *(against(new, base, accepted) if base else ())]
-    findings = [_finding(one, planned, strict=base is not None) for one in hits]
+    findings = [_finding(one, planned) for one in hits]
     return sorted(_together(findings), key=_order)
 
 
@@ -46,9 +46,9 @@ def _hits(new: MemoryMap) -> Iterator[Hit]:
     yield from of_command_line(new)
 
 
-def _finding(one: Hit, planned: Collection[str], *, strict: bool) -> MapFinding:
+def _finding(one: Hit, planned: Collection[str]) -> MapFinding:
     rule = BY_NAME[one.rule]
-    concerned = any(name in planned for name in one.regions) if one.regions else strict
+    concerned = any(name in planned for name in one.regions) if one.regions else bool(planned)
     return MapFinding(
         rule.name,
         rule.severity if concerned else rule.shipped,

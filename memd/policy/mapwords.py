@@ -12,8 +12,8 @@ def board(one: MemoryMap) -> str | None:
     return one.board or next(iter(one.compatible), None)
 
 
-def region(one: Region, findings: Iterable[MapFinding] = ()) -> dict[str, object]:
-    """`base` and `size` as the tree has them; `placed` where the kernel has it; `findings`: names of the rules that it breaks."""
+def region(one: Region, rules: Iterable[str] = ()) -> dict[str, object]:
+    """`base` and `size` as the tree has them; `placed` where the kernel has it; `rules`: names of those that it breaks."""
     values: dict[str, object | None] = {
         "name": one.name,
         "node": one.path or None,
@@ -36,8 +36,17 @@ def region(one: Region, findings: Iterable[MapFinding] = ()) -> dict[str, object
         "alloc_ranges": [span(part) for part in one.alloc_ranges],
         "users": list(one.users),
         "sources": [str(source) for source in one.sources],
-        "findings": sorted({finding.rule for finding in findings if one.name in finding.regions}),
+        "findings": sorted(rules),
     }
+
+
+def by_region(findings: Iterable[MapFinding]) -> dict[str, set[str]]:
+    """Region's name -> names of the rules that it breaks."""
+    found: dict[str, set[str]] = {}
+    for one in findings:
+        for name in one.regions:
+            found.setdefault(name, set()).add(one.rule)
+    return found
 
 
 def span(one: Range) -> dict[str, object]:
@@ -65,6 +74,7 @@ def counts(findings: Iterable[MapFinding]) -> dict[str, int]:
 
 def whole(one: MemoryMap, findings: list[MapFinding]) -> dict[str, object]:
     """A map with its findings. `ram` is absent where nobody knows it."""
+    rules = by_region(findings)
     facts: dict[str, object | None] = {
         "source": one.source,
         "board": board(one),
@@ -76,7 +86,7 @@ def whole(one: MemoryMap, findings: list[MapFinding]) -> dict[str, object]:
     }
     return {key: value for key, value in facts.items() if value is not None} | {
         "memreserve": [span(part) for part in one.memreserve],
-        "regions": [region(part, findings) for part in one.regions],
+        "regions": [region(part, rules.get(part.name, ())) for part in one.regions],
         "differences": [str(difference) for difference in one.differences],
         "unreadable": list(one.unreadable),
         "counts": counts(findings),

@@ -57,7 +57,8 @@ class BoardMap:
             return []
         told, findings = found
         live = [one for one in told.regions if one.enabled][:MOST_REGIONS]
-        return [mapwords.region(one, findings) for one in live]
+        rules = mapwords.by_region(findings)
+        return [mapwords.region(one, rules.get(one.name, ())) for one in live]
 
     async def _found(self) -> tuple[MemoryMap, list[MapFinding]] | None:
         return await asyncio.shield(self._reading) if self._reading else None

@@ -74,8 +74,8 @@ def source_list(*suites: str) -> str:
 class Suites:
     """Package lists of other suites in a directory of their own."""
 
-    def __init__(self, directory: Path, *suites: str) -> None:
-        """Fetch the lists of `suites` into `directory`."""
+    def __init__(self, directory: Path, *suites: str, arch: str | None = None) -> None:
+        """Fetch the lists of `suites` into `directory`, of the machine's own architecture or of `arch`."""
         (directory / "lists/partial").mkdir(parents=True)
         (directory / "sources.list").write_text(source_list(*suites))
         self._directory = directory
@@ -86,16 +86,17 @@ class Suites:
             "-oDir::Cache::pkgcache=",
             "-oDir::Cache::srcpkgcache=",
             "-oAPT::Sandbox::User=root",
+            *([f"-oAPT::Architecture={arch}", f"-oAPT::Architectures={arch}"] if arch else []),
         ]
         subprocess.run(["apt-get", "-qq", *self._options, "update"], check=True, stdin=subprocess.DEVNULL)
 
-    def newest(self, prefix: str, least: tuple[int, ...]) -> tuple[str, str]:
-        """Name and version of the package PREFIX-X.Y with the highest X.Y, not below `least`."""
-        found = _output("apt-cache", *self._options, "search", "--names-only", f"^{prefix}-[0-9.]+$")
+    def newest(self, prefix: str, least: tuple[int, ...], rest: str = "") -> tuple[str, str]:
+        """Name and version of the package PREFIX-X.Y with the highest X.Y, not below `least`. `rest`: a pattern for what follows."""
+        found = _output("apt-cache", *self._options, "search", "--names-only", f"^{prefix}-[0-9.]+{rest}$")
         names = {line.split()[0] for line in found.splitlines()}
         versions = {tuple(map(int, re.findall(r"\d+", name.removeprefix(prefix)))): name for name in names}
         if not versions or max(versions) < least:
-            msg = f"no {prefix}-{'.'.join(map(str, least))} or newer at {mirror()}"
+            msg = f"no {prefix}-{'.'.join(map(str, least))}{rest} or newer at {mirror()}"
             raise StepFailed(msg)
         name = versions[max(versions)]
         return name, _output("apt-cache", *self._options, "madison", name).split("|")[1].strip()

@@ -24,7 +24,7 @@ class Machine:
     long: bool = False
 
 
-_THP = ("test_machine", "test_memd_cma", "test_reference")  # only the page block is another
+_THP = ("test_machine", "test_memd_cma", "test_memd_map", "test_reference")  # only the page block is another
 _ARM64 = (*_THP, "test_memd_boot", "test_memd_ledger", "test_memd_lending", "test_memd_trouble")
 _OLD = (
     *_ARM64,
