@@ -10,13 +10,13 @@ from memd.units import format_size
 
 PAGE = 4096
 LAST_32BIT = 1 << 32
-# What Linux makes something of: RESERVEDMEM_OF_DECLARE, and drivers that look the node up by its compatible (7.3).
+# What Linux makes something of (7.3): RESERVEDMEM_OF_DECLARE, reserved_mem_matches of drivers/of/platform.c, and bindings whose
+# drivers look the node up.
 HANDLED = frozenset(
     {
-        "shared-dma-pool", "restricted-dma-pool", "nvidia,tegra210-emc-table", "nvidia,tegra264-bpmp-shmem", "ramoops",
-        "qcom,cmd-db", "qcom,smem", "qcom,rmtfs-mem", "arm,scmi-shmem", "nvmem-rmem", "framebuffer", "phram",
-        "google,open-dice", "amlogic,meson-gxbb-wdt", "mediatek,trustzone-bootinfo", "apple,nvram",
-        "designware,cpu-mem", "xen,shared-memory-v1", "op-tee",
+        "shared-dma-pool", "restricted-dma-pool", "nvidia,tegra210-emc-table",
+        "phram", "qcom,rmtfs-mem", "qcom,cmd-db", "qcom,smem", "ramoops", "nvmem-rmem", "google,open-dice",
+        "arm,scmi-shmem", "framebuffer", "intel,wakeup-mailbox", "nvidia,tegra264-bpmp-shmem", "xen,shared-memory-v1",
     }
 )  # fmt: skip
 HEAPS_OF_EVERY_REGION = (7, 2)  # Linux that makes a DMA-BUF heap of each CMA region by itself
