@@ -63,16 +63,20 @@ VERSION = re.compile(r"^Linux version (\S+)")
 
 
 def read(root: Root) -> BootLog | None:
-    """The running machine's; None where nobody keeps it. OSError (dmesg_restrict) where it may not be read."""
+    """The running machine's; None where nobody keeps it. OSError where neither may be read (dmesg_restrict; a unit's sandbox)."""
+    if not root.is_machine:  # the journal is this machine's, whatever a directory stands for
+        return _ring(root)
     try:
-        log = parse(_kmsg(root)) if root.exists(KMSG) else None
-    except PermissionError:
-        if not root.is_machine:
+        log = _ring(root)
+    except OSError:
+        if (kept := _from_journal()) is None:
             raise
-        log = None
-    if not root.is_machine or (log and log.complete):  # the journal is this machine's, whatever a directory stands for
-        return log
-    return _from_journal() or log
+        return kept
+    return log if log and log.complete else _from_journal() or log
+
+
+def _ring(root: Root) -> BootLog | None:
+    return parse(_kmsg(root)) if root.exists(KMSG) else None
 
 
 def _kmsg(root: Root) -> Iterator[str]:

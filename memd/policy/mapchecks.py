@@ -49,7 +49,7 @@ def of_region(region: Region, new: MemoryMap) -> Iterator[Hit]:
     yield from _bounds(region)
     yield from _flags(region)
     yield from _alignment(region, new.page_block)
-    yield from _ranges(region)
+    yield from _ranges(region, alignment(region, new.page_block))
     yield from _users(region, new)
 
 
@@ -151,11 +151,17 @@ def _alignment(region: Region, page_block: int | None) -> Iterator[Hit]:
         yield hit("alignment-base", region, f"{region.name} lies at {region.base:#x}, its alignment is {_size(asked)}")
 
 
-def _ranges(region: Region) -> Iterator[Hit]:
+def alignment(region: Region, page_block: int | None) -> int:
+    """What the kernel aligns a region to that it places: CMA to the page block at least."""
+    least = (page_block or PAGE_BLOCK) if region.kind is RegionKind.CMA else 1
+    return max(region.alignment or 1, least)
+
+
+def _ranges(region: Region, align: int) -> Iterator[Hit]:
     """alloc-ranges of a region that the kernel places."""
     if region.has_reg or not region.size or not region.alloc_ranges:
         return
-    if all(_lowest(one, region) is None for one in region.alloc_ranges):
+    if all(_lowest(one, region, align) is None for one in region.alloc_ranges):
         told = ", ".join(str(one) for one in region.alloc_ranges)
         yield hit(
             "alloc-ranges-small",
@@ -168,9 +174,8 @@ def _ranges(region: Region) -> Iterator[Hit]:
         yield hit("alloc-ranges-32bit", region, f"{region.name} may lie in {beyond[0]}", where=beyond[0])
 
 
-def _lowest(one: Range, region: Region) -> int | None:
+def _lowest(one: Range, region: Region, align: int) -> int | None:
     """The lowest aligned base in a range that holds the region."""
-    align = region.alignment or 1
     base = -(-one.base // align) * align
     return base if base + (region.size or 0) <= one.end else None
 

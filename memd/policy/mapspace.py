@@ -6,8 +6,9 @@ import bisect
 from collections.abc import Iterator, Sequence
 
 from memd.model_map import MemoryMap, Range, Region, RegionKind
-from memd.policy.mapchecks import MANY_REGIONS, Hit, hit
+from memd.policy.mapchecks import MANY_REGIONS, Hit, alignment, hit
 
+EVERYWHERE = (Range(0, 1 << 64),)
 MOST = 100  # overlaps that are told; a hostile tree has millions
 
 
@@ -98,19 +99,15 @@ def _room(live: Sequence[Region], new: MemoryMap) -> Iterator[Hit]:
     gaps = list(without(new.ram if new.ram_known and new.ram else (Range(0, 1 << 48),), taken))
     placed = [one for one in live if not one.has_reg and one.size and one.path and not one.problems]
     for one in placed[:MANY_REGIONS]:  # the kernel skips the rest
-        place = highest(gaps, one)
+        align = alignment(one, new.page_block)
+        place = highest(gaps, one, align)
         if place is None:
-            if _fits_alone(one):
+            if highest(one.alloc_ranges or EVERYWHERE, one, align):  # else another rule tells of its alloc-ranges
                 yield hit(
                     "no-room", one, f"{one.name} ({(one.size or 0) >> 10}K) finds no room between the fixed regions"
                 )
             continue
         gaps = list(without(gaps, (place,)))
-
-
-def _fits_alone(one: Region) -> bool:
-    """Else it is its alloc-ranges' fault, which another rule tells."""
-    return highest(one.alloc_ranges or (Range(0, 1 << 64),), one) is not None
 
 
 def without(spans: Sequence[Range], taken: Sequence[Range]) -> Iterator[Range]:
@@ -131,11 +128,10 @@ def without(spans: Sequence[Range], taken: Sequence[Range]) -> Iterator[Range]:
             yield Range(start, span.end - start)
 
 
-def highest(gaps: Sequence[Range], one: Region) -> Range | None:
+def highest(gaps: Sequence[Range], one: Region, align: int) -> Range | None:
     """Where memblock puts it: the first of its alloc-ranges that has room, the highest place in it. None: there is no room."""
-    align = max(one.alignment or 1, 1)
     size = one.size or 0
-    for window in one.alloc_ranges or (Range(0, 1 << 64),):
+    for window in one.alloc_ranges or EVERYWHERE:
         for gap in reversed(gaps):
             base = (min(gap.end, window.end) - size) // align * align
             if base >= max(gap.base, window.base):

@@ -1,7 +1,10 @@
 """The running machine's memory map: every source of it agrees, on the vendor page's map to its very addresses."""
 
+import base64
 import json
 import subprocess
+import zlib
+from pathlib import Path
 
 import facts
 import pytest
@@ -15,6 +18,19 @@ CARVE_OUTS = {
     "my_carveout_mem@d0800000": (0xD0800000, 1024 * KiB),
 }
 CMA = {"adsp-heap": 12288 * KiB, "my_cma": 20480 * KiB}
+
+# A board with carve-out tz@80000000 (2M), and an overlay that lays b@80100000 on it: flat trees, compressed, as dtc made them.
+TREE = (
+    "eNq7wPvvLQMD42UGBgYLIF0DpDWAWBCIBRggIBwo7sKACRihNDMQc4AYjgpJ+YlFKchibIk6KGIsULOZkPgKUD5jUWpxalFZaopu"
+    "bmpuflElMXqYoW7QAekvqXKwMIAAmF6QH4xBnAaYqxXgbgYBcyQz7aB+YoK5J6W4ANkNbkjyjPHxxZW5Sfk5xfHxMDWyQByij+YJ"
+    "fTRHIZnPmZufkprDkJyfW5BYkpmUk8qgnJiSAtRfrJucmpNTzKBcnFmVCmUXJealpwKp1HSGvHzd3MQChoKMxLwUoCaIPbpAmcz8"
+    "PIaSKgYABvlD2g=="
+)
+OVERLAY = (
+    "eNq7wPvvLQMDoykDA4MFkJYB0hpALAjEAgwQIAnETxgwASOMTitKTM9NzStxMADzmaH6GfSLUotTi8pSU3RzU3Pziyph6uPj88tS"
+    "i3ISK+PjwfwkBwsDQwMQgOsH2c0D4jTAXCEAl2MB8f4DAZBmQsJAc9MyK0oLiiHGgtVqA7GYPsKB+kh26yPstcovz0stsoLYDzOP"
+    "sySxKD21RLcgsSSDoSg1nQGsiKGkigEAwkQ1Og=="
+)
 
 
 def memctl(*words: str) -> dict:
@@ -93,6 +109,24 @@ def test_memd_tells_the_board_and_its_regions() -> None:
         text=True,
     ).stdout.splitlines()
     assert words == [f"t {0x86100000}", f"t {40960 * KiB}", "b true", 's "carve-out"']
+
+
+def test_files_are_read_by_this_machines_libfdt(tmp_path: Path) -> None:
+    """Debian 12 has 1.6.1, Debian 13 a later one; they answer differently where something is not there."""
+    for name, packed in (("a.dtb", TREE), ("b.dtbo", OVERLAY)):
+        (tmp_path / name).write_bytes(zlib.decompress(base64.b64decode(packed)))
+    base, extra = str(tmp_path / "a.dtb"), str(tmp_path / "b.dtbo")
+
+    told = memctl("map", "check", base)
+    assert (told["board"], told["counts"]["errors"]) == ("A board", 0)
+    assert [(one["name"], one["base"], one["size"], one["users"]) for one in told["regions"]] == [
+        ("tz@80000000", 0x80000000, 2 << 20, ["/dsp"])
+    ]
+    laid = memctl("map", "check", base, "--overlay", extra)
+    assert [one["rule"] for one in laid["findings"] if one["severity"] == "error"] == ["overlap"]
+    (tmp_path / "a.dtb").write_bytes((tmp_path / "a.dtb").read_bytes()[:200])
+    done = subprocess.run(["memctl", "map", "check", base], stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr.count("\n"), "cut off" in done.stderr) == (1, 1, True)
 
 
 @pytest.mark.needs("emulated")
