@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from memd import names
 from memd.kernel import mapfacts
@@ -25,12 +26,20 @@ MOST_ENTRIES = 20  # in the journal
 PRIORITIES = {Severity.ERROR: 4, Severity.WARNING: 5}
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What stays of the reading, as it is told."""
+
+    facts: dict[str, object]
+    regions: list[dict[str, object]]
+
+
 class BoardMap:
     """`start` in a running loop; `stop` ends the reading."""
 
     def __init__(self, root: Root, tell: Callable[[Event], None]) -> None:
         self._root, self._tell = root, tell
-        self._reading: asyncio.Task[tuple[MemoryMap, list[MapFinding]] | None] | None = None
+        self._reading: asyncio.Task[Known] | None = None
 
     def start(self) -> None:
         self._reading = asyncio.create_task(self._read())
@@ -42,41 +51,40 @@ class BoardMap:
 
     async def facts(self) -> dict[str, object]:
         """For GetStatus: `board`, where the tree names it, and `map` with counts. Empty where nothing could be read."""
-        found = await self._found()
-        if found is None:
-            return {}
-        told, findings = found
-        live = sum(one.enabled for one in told.regions)
-        board = mapwords.board(told)
-        return ({"board": board} if board else {}) | {"map": {"regions": live, **mapwords.counts(findings)}}
+        return (await self._known()).facts
 
     async def regions(self) -> list[dict[str, object]]:
         """One for each region that is not disabled, as the device tree has it; the first MOST_REGIONS."""
-        found = await self._found()
-        if found is None:
-            return []
-        told, findings = found
-        live = [one for one in told.regions if one.enabled][:MOST_REGIONS]
-        rules = mapwords.by_region(findings)
-        return [mapwords.region(one, rules.get(one.name, ())) for one in live]
+        return (await self._known()).regions
 
-    async def _found(self) -> tuple[MemoryMap, list[MapFinding]] | None:
-        return await asyncio.shield(self._reading) if self._reading else None
+    async def _known(self) -> Known:
+        return await asyncio.shield(self._reading) if self._reading else Known({}, [])
 
-    async def _read(self) -> tuple[MemoryMap, list[MapFinding]] | None:
+    async def _read(self) -> Known:
         try:
             told, findings = await asyncio.to_thread(_look, self._root)
         except Exception:  # a map that nobody thought of must not cost the device its daemon
             log.exception("the memory map could not be read; memd goes on without it")
-            return None
+            return Known({}, [])
         for event in events(findings):
             self._tell(event)
-        return told, findings
+        return _known(told, findings)
 
 
 def _look(root: Root) -> tuple[MemoryMap, list[MapFinding]]:
     told = merge(mapfacts.read(root))
     return told, check(told)
+
+
+def _known(told: MemoryMap, findings: list[MapFinding]) -> Known:
+    live = [one for one in told.regions if one.enabled]
+    board = mapwords.board(told)
+    facts: dict[str, object] = {"board": board} if board else {}
+    rules = mapwords.by_region(findings)
+    return Known(
+        facts | {"map": {"regions": len(live), **mapwords.counts(findings)}},
+        [mapwords.region(one, rules.get(one.name, ())) for one in live[:MOST_REGIONS]],
+    )
 
 
 def events(findings: list[MapFinding]) -> list[Event]:
