@@ -52,3 +52,33 @@ def test_the_second_reading_would_tell() -> None:
 
     assert decoded.differences(replace(told, regions=told.regions[1:]), vendor())
     assert decoded.differences(replace(told, board="another"), vendor()) == ["model The vendor's page"]
+
+
+@pytest.mark.parametrize(("address", "size"), [(1, 1), (2, 1), (1, 2), (2, 2)])
+def test_numbers_are_read_by_the_roots_cells(address: int, size: int) -> None:
+    """Every other pair of counts too: an address may be longer than a size, and the other way round."""
+    cells = {count: f"{'0 ' * (count - 1)}{{}}" for count in (1, 2)}
+    base, length = cells[address].format("0x80000000"), cells[size].format("0x100000")
+    text = board(
+        f"a@80000000 {{ reg = <{base} {length}>; no-map; }};"
+        f"b {{ size = <{length}>; alignment = <{cells[address].format('0x1000')}>; alloc-ranges = <{base} {length}>; }};"
+    )
+    text = text.replace("#address-cells = <2>", f"#address-cells = <{address}>")
+    flat = compiled(text.replace("#size-cells = <2>", f"#size-cells = <{size}>"), "-f")
+    told = mapread.read(devicetree.parse(flat, "a.dtb"))
+
+    assert decoded.differences(told, flat) == []
+    assert [(one.base, one.size) for one in told.regions] == [(0x80000000, 0x100000), (None, 0x100000)]
+    assert told.regions[1].alloc_ranges == (Range(0x80000000, 0x100000),)
+
+
+def test_without_cells_the_kernels_default_is_taken() -> None:
+    """1 and 1 (drivers/of/fdt.c), where the specification says 2 and 1: and it is said."""
+    text = board("a@80000000 { reg = <0x80000000 0x100000>; };").replace(
+        "#address-cells = <2>; #size-cells = <2>;", "", 1
+    )
+    told = mapread.read(devicetree.parse(compiled(text, "-f"), "a.dtb"))
+
+    assert [(one.base, one.size) for one in told.regions] == [(0x80000000, 0x100000)]
+    assert len(told.problems) == 2
+    assert told.ignored == "/reserved-memory has #address-cells 2, the root has 1"
