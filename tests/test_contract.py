@@ -37,7 +37,7 @@ def manager_object() -> Object:
         level = "none"
 
     services = Services(None, None, None, Watch(), None, None, None, None, None, "0", ())  # type: ignore[arg-type]
-    return manager.Manager(services, None, None).object()  # type: ignore[arg-type]
+    return manager.Manager(services, None, None, None).object()  # type: ignore[arg-type]
 
 
 OBJECTS = {

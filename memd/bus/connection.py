@@ -112,8 +112,9 @@ class Connection:
         return self.arguments(reply)
 
     async def call(
-        self, destination: str, path: str, interface: str, member: str, signature: str = "", body: Sequence[Any] = ()
-    ) -> Received:
+        self, destination: str, path: str, interface: str, member: str, signature: str = "", body: Sequence[Any] = (),
+        timeout: float = TIMEOUT,  # noqa: ASYNC109 (the call is given up, and its reply closed when it comes)
+    ) -> Received:  # fmt: skip
         """Call a method. The caller owns the reply's fds; those of a reply that comes too late are closed.
 
         CallFailed for an error reply, TimeoutError, ConnectionError if the bus has gone or goes meanwhile."""
@@ -122,7 +123,7 @@ class Connection:
         with self._calls.expected(destination) as waiting:
             self._send(CALL, serial=waiting.serial, destination=destination, path=path, interface=interface,
                        member=member, signature=signature, body=list(body))  # fmt: skip
-            reply = await waiting.reply(TIMEOUT)
+            reply = await waiting.reply(timeout)
         return self._checked(reply)
 
     def arguments(self, message: Received) -> list[Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from memd.bus import variants
+from memd.bus.administrators import FLAGS
 from memd.bus.connection import Connection
 from memd.bus.contract import Contract, Method
 from memd.bus.objects import Answer, Object
@@ -92,6 +93,7 @@ class Dispatcher:
             raise LimitsExceeded(f"{MAX_CALLS} calls are being answered; wait for replies first")
 
     async def _answer(self, call: Received, method: Method | None, arguments: list[Any]) -> None:
+        FLAGS.set(call.flags)
         try:
             self._reply(call, *await self._run(call, method, arguments))
         except Exception as error:

@@ -36,16 +36,18 @@ def heap_word(text: str) -> str:
 
 
 class Manager:
-    """`caller(sender)` gives who calls; `open_lane(caller, sender)` a lane's far end, which the receiver owns."""
+    """`caller(sender)` gives who calls; `open_lane(caller, sender)` a lane's far end, which the receiver owns; `require(sender, method)`
+    returns if he is an administrator."""
 
     def __init__(
         self,
         services: Services,
         caller: Callable[[str], Awaitable[Caller]],
         open_lane: Callable[[Caller, str], Awaitable[int]],
+        require: Callable[[str, str], Awaitable[None]],
     ) -> None:
         self._services = services
-        self._caller, self._open_lane = caller, open_lane
+        self._caller, self._open_lane, self._require = caller, open_lane, require
         self._methods: dict[str, Handler] = {
             "Allocate": self.allocate,
             "AllocateMany": self.allocate_many,
@@ -140,8 +142,7 @@ class Manager:
         return self._services.zram.set(device, settings, force=force)
 
     async def administrator(self, sender: str, method: str) -> None:
-        if not (await self._caller(sender)).is_admin:
-            raise AccessDenied(f"{method} is for root")
+        await self._require(sender, method)
 
     async def _lend(self, sender: str, heap: str, sizes: Sequence[int], given: Options) -> list[Grant]:
         label = options(given, {"name": "s"}).get("name", "")

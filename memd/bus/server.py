@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from memd.bus import contract, lowmemory, naming, systemd, variants
+from memd.bus.administrators import Administrators
 from memd.bus.calls import BUS, CallFailed
 from memd.bus.connection import BUS_PATH, Connection
 from memd.bus.credentials import Credentials
@@ -63,7 +64,8 @@ class Server:
             self._credentials = Credentials(connection, services.owners)
             await self._credentials.look()
             self._lanes = Lanes(services.broker)
-            manager = Manager(services, self._credentials.caller, self._open_lane)
+            administrators = Administrators(connection, self._credentials.caller)
+            manager = Manager(services, self._credentials.caller, self._open_lane, administrators.require)
             self._tree = Tree(services, manager, contract.read(), self._library)
             self._dispatcher = Dispatcher(connection, contract.read(), self._tree)
             connection.on_call = self._dispatcher

@@ -32,6 +32,8 @@ do_install:append() {
     install -m 0644 ${S}/systemd/memd.conf ${D}${sysconfdir}/memd/memd.conf
     install -d ${D}${datadir}/dbus-1/system.d ${D}${datadir}/dbus-1/system-services ${D}${datadir}/dbus-1/interfaces
     install -m 0644 ${S}/dbus/*.conf ${D}${datadir}/dbus-1/system.d
+    install -d ${D}${datadir}/polkit-1/actions
+    install -m 0644 ${S}/dbus/*.policy ${D}${datadir}/polkit-1/actions
     install -m 0644 ${S}/dbus/*.service ${D}${datadir}/dbus-1/system-services
     install -m 0644 ${S}/dbus/*.xml ${D}${datadir}/dbus-1/interfaces
     install -D -m 0644 ${S}/packaging/completion/memctl.bash ${D}${datadir}/bash-completion/completions/memctl
