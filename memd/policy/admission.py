@@ -8,7 +8,7 @@ its region has, and by MemAvailable and what can still be swapped out.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from memd.model import AreaCap, Bounds, Heap, HeapKind, Level, Memory, Request, Rule, Usage, Verdict
@@ -41,6 +41,12 @@ def decide(rule: Rule, bounds: Bounds, usage: Usage, request: Request, memory: M
         or _floor(rule, bounds, request, memory)
         or _yes(rule, bounds, usage, request, memory)
     )
+
+
+def most_telling(verdicts: Sequence[tuple[Request, Verdict]]) -> tuple[Request, Verdict]:
+    """Of several heaps: the first that serves, else the first that the caller may use at all."""
+    allowed = next((pair for pair in verdicts if pair[1].allowed), None)
+    return allowed or next((pair for pair in verdicts if pair[1].error != "NotAllowed"), verdicts[0])
 
 
 def refusal(rule: str, reason: str, error: str, limit: int = 0, use: int = 0, scope: str = "") -> Verdict:

@@ -6,10 +6,11 @@ default area. One area may have two nodes (7.2 shows both): that is one heap, an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
+from memd.errors import NoSuchHeap
 from memd.model import CmaAreas, Heap, HeapKind
-from memd.names import CONTIGUOUS, SYSTEM
+from memd.names import ANY, CONTIGUOUS, SYSTEM
 
 DEFAULT_NODE = "default_cma_region"
 
@@ -26,6 +27,25 @@ def describe(
         for node in present
         if node not in twins
     )
+
+
+def find(word: str, heaps: Sequence[Heap], preferred: Sequence[str]) -> list[Heap]:
+    """Candidates for what a caller said, in order: a heap's own name, an alias, or `any`, which means `preferred`. NoSuchHeap if there is
+    none. A driver's region is reached by its own name only."""
+    words = preferred if word == ANY else (word,)
+    found = [heap for one in words for heap in _named(one, heaps) if heap.device is None or heap.name == word]
+    found = list(dict.fromkeys(found))
+    if not found:
+        there = ", ".join(heap.name for heap in heaps) or "none"
+        wanted = f"none of [Heaps] Any={' '.join(words)} is there" if word == ANY else f"no heap {word[:64]!a}"
+        raise NoSuchHeap(f"{wanted}; heaps of this machine: {there}")
+    return found
+
+
+def _named(word: str, heaps: Sequence[Heap]) -> list[Heap]:
+    """A heap's own name goes before aliases."""
+    own = [heap for heap in heaps if heap.name == word]
+    return own or [heap for heap in heaps if word in heap.aliases]
 
 
 def _heap(node: str, areas: CmaAreas, twins: set[str], extra: Mapping[str, tuple[str, ...]], directory: str) -> Heap:

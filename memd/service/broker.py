@@ -88,7 +88,7 @@ class Broker:
                 return outcome
             refused.append((request, outcome))
             self.exhausted.refused(request, outcome)
-        request, verdict = _most_telling(refused)
+        request, verdict = admission.most_telling(refused)
         with self._ledger.lock:
             self._refusals.refused(caller, request, verdict)
         raise error(verdict)
@@ -101,7 +101,7 @@ class Broker:
             refused.append((request, verdict))
             if verdict.allowed:
                 break
-        request, verdict = next((pair for pair in refused if pair[1].allowed), None) or _most_telling(refused)
+        request, verdict = admission.most_telling(refused)
         info: dict[str, object] = {
             "heap": request.heap.name,
             "size": request.total,
@@ -253,11 +253,6 @@ class Broker:
         if heap.area not in self._workers:
             self._workers[heap.area] = Worker(heap.area)
         return self._workers[heap.area]
-
-
-def _most_telling(refused: Sequence[tuple[Request, Verdict]]) -> tuple[Request, Verdict]:
-    """Of several heaps: the first that the caller may use at all."""
-    return next((pair for pair in refused if pair[1].error != "NotAllowed"), refused[0])
 
 
 def _late(heap: Heap, deadline: float) -> str:

@@ -9,12 +9,11 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from memd.errors import NoSuchHeap
 from memd.kernel import cmaheap, dmaheap, udmabuf
 from memd.kernel.inotify import CREATE, DELETE, MOVED_FROM, MOVED_TO, ONLYDIR, Inotify
 from memd.kernel.root import Root
 from memd.model import Heap, HeapKind
-from memd.names import ANY, SIMULATED, UDMABUF
+from memd.names import SIMULATED, UDMABUF
 from memd.policy import heapnames
 from memd.service import source
 
@@ -85,20 +84,7 @@ class Heaps:
     def find(self, word: str) -> list[Heap]:
         """Candidates for what a caller said, in order: a heap's own name, an alias, or `any`. NoSuchHeap if there is none.
         A driver's region is reached by its own name only."""
-        simulated = (SIMULATED,) if self._simulate else ()
-        words = (*self._any, *simulated) if word == ANY else (word,)
-        found = [heap for one in words for heap in self._named(one) if heap.device is None or heap.name == word]
-        found = list(dict.fromkeys(found))
-        if not found:
-            there = ", ".join(heap.name for heap in self.heaps) or "none"
-            wanted = f"none of [Heaps] Any={' '.join(words)} is there" if word == ANY else f"no heap {word[:64]!a}"
-            raise NoSuchHeap(f"{wanted}; heaps of this machine: {there}")
-        return found
-
-    def _named(self, word: str) -> list[Heap]:
-        """A heap's own name goes before aliases."""
-        own = [heap for heap in self.heaps if heap.name == word]
-        return own or [heap for heap in self.heaps if word in heap.aliases]
+        return heapnames.find(word, self.heaps, (*self._any, *((SIMULATED,) if self._simulate else ())))
 
     def look(self) -> None:
         """Look again; `on_change` is called if anything differs. Heaps that can't be listed stay as they were, and `missing` says so."""

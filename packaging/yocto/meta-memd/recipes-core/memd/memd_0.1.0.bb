@@ -44,6 +44,7 @@ FILES:${PN} += "\
     ${nonarch_libdir}/sysusers.d \
     ${nonarch_libdir}/systemd/catalog \
     ${datadir}/dbus-1 \
+    ${datadir}/polkit-1 \
     ${datadir}/bash-completion \
 "
 CONFFILES:${PN} = "${sysconfdir}/memd/memd.conf"
