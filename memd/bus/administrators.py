@@ -22,7 +22,8 @@ AUTHORITY = (
     "/org/freedesktop/PolicyKit1/Authority",
     "org.freedesktop.PolicyKit1.Authority",
 )
-ACTIONS = {"Reload": "org.memd1.reload", "WriteOff": "org.memd1.write-off", "Set": "org.memd1.set-zram"}
+SET_ZRAM = "org.memd1.set-zram"
+ACTIONS = {"Reload": "org.memd1.reload", "WriteOff": "org.memd1.write-off", "Set": SET_ZRAM, "Cancel": SET_ZRAM}
 DEADLINE = 5.0  # seconds, also to start polkit
 PATIENCE = 60.0  # ... while a person may be typing a password
 MOST = 16  # checks at one time; root needs none

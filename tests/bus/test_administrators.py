@@ -17,6 +17,7 @@ import pytest
 from memd.bus import administrators
 from memd.bus.administrators import AUTHORITY, FLAGS, INTERACTIVE, Administrators
 from memd.bus.connection import Connection
+from memd.bus.dispatch import ACTING
 from memd.bus.library import Library
 from memd.bus.wire import Received
 from memd.errors import AccessDenied, Busy
@@ -202,3 +203,7 @@ async def test_a_password_is_asked_for_where_the_caller_allows_it(
 
 def test_each_action_is_shipped() -> None:
     assert set(re.findall(r'action id="([^"]+)"', ACTIONS.read_text())) == set(administrators.ACTIONS.values())
+
+
+def test_each_method_that_changes_something_has_an_action() -> None:
+    assert {method for _, method in ACTING} == administrators.ACTIONS.keys()
