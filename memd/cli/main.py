@@ -7,10 +7,26 @@ import sys
 from typing import NoReturn
 
 from memd import __version__
-from memd.cli import alloc, buffers, cma, config, doctor, exits, guard, heaps, pressure, render, run, status, zram
+from memd.cli import (
+    alloc,
+    buffers,
+    cma,
+    config,
+    doctor,
+    exits,
+    guard,
+    heaps,
+    metrics,
+    monitor,
+    pressure,
+    render,
+    run,
+    status,
+    zram,
+)
 from memd.cli import map as memory_map
 
-COMMANDS = (status, heaps, buffers, alloc, run, zram, cma, pressure, memory_map, config, doctor)
+COMMANDS = (status, heaps, buffers, alloc, run, zram, cma, pressure, monitor, metrics, memory_map, config, doctor)
 RUNNING = ("alloc", "run")  # what follows -- is theirs
 EPILOG = """\
 Example: memctl status

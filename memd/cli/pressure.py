@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from memd.cli import common, exits
 from memd.cli.render import Look, safe
 from memd.cli.status import LEVEL_COLOURS, stalls
+from memd.errors import InvalidArgs
 from memd.units import format_size
 
 if TYPE_CHECKING:
@@ -29,8 +30,23 @@ def add(commands: common.Commands, everywhere: argparse.ArgumentParser) -> None:
         "--follow", action="store_true", help="go on: a line at each change, relief included, until interrupted"
     )
 
+    parser.add_argument(
+        "--history",
+        metavar="TIME",
+        nargs="?",
+        const=86400.0,
+        type=common.seconds,
+        help="draw the last hours (24h) out of the journal; needs no memd",
+    )
+
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.history is not None:
+        if arguments.follow or not 60 <= arguments.history <= 366 * 86400:
+            raise InvalidArgs("--history takes a time from 1min to 366d, and does not follow")
+        from memd.cli import history
+
+        return history.run(arguments)
     with common.connect(arguments) as memd:
         if arguments.follow:
             for level, facts in memd.pressure():

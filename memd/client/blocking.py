@@ -13,6 +13,7 @@ from memd import lanewire
 from memd.client import protocol
 from memd.client.connection import Connection
 from memd.client.dmabuf import DmaBuf
+from memd.client.framing import TimedOut
 from memd.client.lane import Ended, Lane, Wish
 from memd.errors import MemdError
 
@@ -124,6 +125,22 @@ class Memd:
             change = protocol.pressure_of(self._connection.signal(), owner)
             if change:
                 yield change
+
+    def events(self, every: float | None = None) -> Iterator[tuple[str, dict[str, Any]] | None]:
+        """(signal, facts and arguments) of all that memd tells; None at least each `every` seconds. Unreachable when memd goes."""
+        for rule in protocol.EVENT_MATCHES:
+            self._connection.match(rule)
+        owner = str(self._connection.call(*protocol.OWNER)[0][0])
+        yield None
+        while True:
+            try:
+                signal = self._connection.signal(every)
+            except TimedOut:
+                yield None
+                continue
+            event = protocol.event_of(signal, owner)
+            if event:
+                yield event
 
     def _by_lane(self, heap: str, sizes: tuple[int, ...], name: str) -> list[DmaBuf] | None:
         """None: the bus is the way. A lane that has ended (memd was restarted) gives way to another at the next allocation."""

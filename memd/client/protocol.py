@@ -31,6 +31,19 @@ MATCHES = (
 )
 
 
+# What memd tells everybody: the signal's name, and the names of its arguments.
+EVENTS = {
+    "PressureChanged": ("level", "facts"),
+    "UnitPressureChanged": ("unit", "level", "facts"),
+    "CmaAllocationFailed": ("region", "pages", "facts"),
+    "CmaStateChanged": ("region", "state", "facts"),
+}
+EVENT_MATCHES = (
+    f"type='signal',sender='{names.BUS_NAME}',interface='{names.MANAGER}'",
+    MATCHES[1],
+)
+
+
 class Question(Generic[T]):
     """`target`, `signature`, `arguments` go out; `read(body, fds)` makes a T of the answer, and closes or hands on each fd."""
 
@@ -145,6 +158,18 @@ def open_pressure_fd(level: str) -> Question[tuple[socket.socket, str]]:
         return socket.socket(fileno=fd), str(plain(body[1])["level"])
 
     return Question("OpenPressureFd", "sa{sv}", (_text(level), {}), read)
+
+
+def event_of(signal: Message, owner: str) -> tuple[str, dict[str, Any]] | None:
+    """(name, arguments, the facts among them) of what memd tells; None for others' signals. Unreachable when memd has gone."""
+    if signal.sender == DRIVER and signal.member == "NameOwnerChanged" and signal.body[1] == owner:
+        raise Unreachable("memd has ended; see `systemctl status memd`")
+    names_of = EVENTS.get(signal.member)
+    if signal.sender != owner or names_of is None or len(signal.body) != len(names_of):
+        return None
+    told = dict(zip(names_of, plain(signal.body), strict=True))
+    facts = told.pop("facts")
+    return (signal.member, {**facts, **told}) if isinstance(facts, dict) else None
 
 
 def pressure_of(signal: Message, owner: str) -> tuple[str, PressureFacts] | None:

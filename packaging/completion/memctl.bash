@@ -35,7 +35,7 @@ _memctl() {
     esac
     local options='--bus --json --help'
     case $command in
-        '') options="status heaps buffers alloc run zram cma pressure map config doctor $options --version" ;;
+        '') options="status heaps buffers alloc run zram cma pressure map config doctor monitor metrics $options --version" ;;
         buffers) options="--heap --owner --older --holders --write-off $options" ;;
         alloc)
             options="--name $options"
@@ -52,7 +52,9 @@ _memctl() {
             esac
             ;;
         cma) options="--advise $options" ;;
-        pressure) options="--follow $options" ;;
+        monitor) options="--interval $options" ;;
+        metrics) options="--textfile --listen --socket $options" ;;
+        pressure) options="--follow --history $options" ;;
         map)
             local tree='--overlay -I --include --ram --pageblock --cma --kernel --log'
             case ${words[0]:-} in

@@ -1,6 +1,6 @@
 # fish completion for memctl(1); installed as /usr/share/fish/vendor_completions.d/memctl.fish
 
-set -l commands status heaps buffers alloc run zram cma pressure map config doctor
+set -l commands status heaps buffers alloc run zram cma pressure map config doctor monitor metrics
 complete -c memctl -f
 complete -c memctl -l bus -x -a 'system session' -d 'The bus that memd serves'
 complete -c memctl -l json -d 'JSON: bytes and seconds'
@@ -48,3 +48,10 @@ complete -c memctl -n '__fish_seen_subcommand_from set' -l force -d 'In spite of
 complete -c memctl -n '__fish_seen_subcommand_from set' -l no-wait -d 'Do not wait for the end'
 complete -c memctl -n "not __fish_seen_subcommand_from $commands" -a cma -d 'Contiguous memory, and who holds it'
 complete -c memctl -n '__fish_seen_subcommand_from cma' -l advise -d 'What size would have held all that was seen'
+complete -c memctl -n "not __fish_seen_subcommand_from $commands" -a monitor -d 'Follow what memd tells'
+complete -c memctl -n "not __fish_seen_subcommand_from $commands" -a metrics -d 'Metrics for Prometheus'
+complete -c memctl -n '__fish_seen_subcommand_from metrics' -l textfile -d 'Write a file for node-exporter'
+complete -c memctl -n '__fish_seen_subcommand_from metrics' -l listen -d 'Serve on this address'
+complete -c memctl -n '__fish_seen_subcommand_from metrics' -l socket -d 'Serve on the socket of systemd'
+complete -c memctl -n '__fish_seen_subcommand_from pressure' -l history -d 'The last hours out of the journal'
+complete -c memctl -n '__fish_seen_subcommand_from monitor' -l interval -x -d 'How often the picture is renewed'
