@@ -34,7 +34,7 @@ from memd.service.broker import Broker
 from memd.service.cmawatch import CmaWatch
 from memd.service.heaps import Heaps
 from memd.service.hooks import Hooks
-from memd.service.jobs import Jobs
+from memd.service.jobs import Job, Jobs
 from memd.service.journal import Journal
 from memd.service.keeper import Keeper
 from memd.service.lowmemory import LowMemory
@@ -46,6 +46,7 @@ from memd.service.status import Status
 from memd.service.unitwatch import UnitWatch
 from memd.service.watch import Watch
 from memd.service.zramcare import ZramCare
+from memd.service.zramlimit import ZramLimit
 from memd.service.zramlive import ZramLive
 from systemd import daemon as systemd_daemon
 
@@ -120,10 +121,12 @@ class Daemon:
             keeper=self._keeper(stored),
         )
         self._care = ZramCare(root, settings.care, self._tell, lambda: self._watch.level)
-        self._jobs = Jobs(self._server.job_changed)
+        self._jobs = Jobs(self._job_changed)
         dropin = DropIn(root, options.config)
         self._zram = ZramLive(root, dropin, self._jobs, lambda: self._watch.level, self._tell)
         self._zram.devices = settings.zrams
+        self._limit = ZramLimit(root, self._tell)
+        self._watch.listeners.append(self._limit)
         # Callers are processes of this machine, whatever directory stands for its kernel.
         self._owners = Owners(Root())
         self._status = Status(root, outcome, self._heaps, self._broker, self._watch, self._owners)
@@ -183,6 +186,8 @@ class Daemon:
         self._care.start()
         stack.push_async_callback(self._care.stop)
         stack.push_async_callback(self._jobs.close)
+        self._limit.look()
+        stack.push_async_callback(self._limit.stop)
         await self._server.start(self._options.bus, self._services())
         stack.push_async_callback(self._server.stop)
         stack.push_async_callback(self._hooks.stop)
@@ -207,6 +212,10 @@ class Daemon:
             return f"pressure of units can't be watched: {error}"
         await self._units.configure(self._unit_pressure)
         return ""
+
+    def _job_changed(self, job: Job) -> None:
+        self._server.job_changed(job)
+        self._limit.look()
 
     def _services(self) -> Services:
         return Services(

@@ -1,4 +1,5 @@
-"""From exec to active swap: memd beside bare-bones Python and beside Python that imports everything first, in turn in one run.
+"""From exec to active swap: memd beside bare-bones Python, beside Python that imports everything first, and beside zram-generator with
+swapon where that is installed (or $ZRAM_GENERATOR names it), in turn in one run.
 
 What counts is the ratio: the machine is not quiet, and all take turns on it. Needs root and a free zram device, which each run
 uses, and gives back.
@@ -18,6 +19,8 @@ TREE = Path(__file__).resolve().parent.parent.parent
 RUNS = 15
 SIZE = 256 << 20
 # What the launcher in packaging/debian/bin does.
+GENERATOR = os.environ.get("ZRAM_GENERATOR", "/usr/lib/systemd/system-generators/zram-generator")
+GOAL = 0.8  # of zram-generator's time
 MEMD = f"import sys; sys.path.append({str(TREE)!r}); from memd.main import main; sys.exit(main(sys.argv[1:]))"
 HEAVY = "import asyncio, dbus_next.aio, argparse, dataclasses, logging; "
 # The same steps with nothing around them: no configuration, no check of anything, no undoing.
@@ -69,6 +72,19 @@ def once(command: list[str], device: str) -> float:
     return seconds
 
 
+def generator(device: str, root: Path) -> list[str]:
+    """zram-generator and swapon for the same device; `root`: where it reads its configuration and /proc/meminfo."""
+    (root / "etc/systemd").mkdir(parents=True)
+    (root / "proc").mkdir()
+    (root / "proc/meminfo").write_text(Path("/proc/meminfo").read_text())
+    text = f"[{device}]\nzram-size = {SIZE >> 20}\ncompression-algorithm = lz4\n"
+    (root / "etc/systemd/zram-generator.conf").write_text(text)
+    script = (
+        f"ZRAM_GENERATOR_ROOT={root} {GENERATOR} --setup-device {device} && swapon -p 100 -o discard /dev/{device}"
+    )
+    return ["sh", "-ec", script]
+
+
 def commands(device: str, config: str) -> dict[str, list[str]]:
     python = [sys.executable, "-I"]
     heavy = f"import sys; sys.path += {[path for path in sys.path if 'site-packages' in path]!r}; " + HEAVY + MEMD
@@ -84,10 +100,14 @@ def main() -> int:
     if os.geteuid() != 0:
         raise SystemExit("bench: swapon needs root")
     device = free_device()
-    with tempfile.NamedTemporaryFile("w", suffix=".conf") as config:
-        config.write(f"[Zram]\nSize={SIZE >> 20}M\nAlgorithms=lz4\nAllowInContainer=yes\n")
-        config.flush()
-        rows = commands(device, config.name)
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder, "memd.conf")
+        config.write_text(f"[Zram]\nSize={SIZE >> 20}M\nAlgorithms=lz4\nAllowInContainer=yes\n")
+        rows = commands(device, str(config))
+        if os.access(GENERATOR, os.X_OK):
+            rows["zram-generator and swapon"] = generator(device, Path(folder, "root"))
+        else:
+            print(f"no {GENERATOR} (package systemd-zram-generator): not compared with it")
         times: dict[str, list[float]] = {name: [] for name in rows}
         for _ in range(RUNS + 1):  # the first fills caches and is not counted
             for name, command in rows.items():
@@ -99,6 +119,10 @@ def main() -> int:
         print(
             f"  {name:32} {1000 * min(seconds[1:]):6.1f} ms at best, {1000 * middle:6.1f} ms median, {middle / base:.2f} of bare-bones"
         )
+    if "zram-generator and swapon" in times:
+        peer = statistics.median(times["zram-generator and swapon"][1:])
+        share = statistics.median(times["memd --setup-swap"][1:]) / peer
+        print(f"  memd takes {share:.2f} of zram-generator's time; the goal is {GOAL} or less")
     return 0
 
 
