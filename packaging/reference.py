@@ -1,6 +1,7 @@
-"""Pages out of the code's own tables: docs/configuration.md, the sections of docs/man/memd.conf.5, docs/kernel.md (`make docs`).
+"""Pages out of the code's own tables (`make docs`).
 
---check: write nothing; exit status 1 if a file is not what it would become.
+docs/configuration.md and the sections of docs/man/memd.conf.5 (config.SECTIONS), docs/kernel.md (policy/kerneloptions), docs/dbus.md and
+docs/man/org.memd1.5 (dbus/*.xml). --check: write nothing; exit status 1 if a file is not what it would become.
 """
 
 import re
@@ -10,9 +11,12 @@ from pathlib import Path
 TREE = Path(__file__).parent.parent
 sys.path.insert(0, str(TREE))
 
-from memd import config  # noqa: E402 - from this checkout
-from memd.config_keys import Key, Section  # noqa: E402
-from memd.policy import kerneloptions  # noqa: E402
+import reference_dbus
+
+import memd
+from memd import config
+from memd.config_keys import Key, Section
+from memd.policy import kerneloptions
 
 RAM = 4 << 30  # any: no text depends on it
 BEGIN, END = '.\\" From here on made by `make docs`\n', '.\\" to here\n'
@@ -90,7 +94,13 @@ def outputs() -> dict[Path, str]:
     page = TREE / "docs/man/memd.conf.5"
     head, rest = page.read_text().split(BEGIN)
     man = head + BEGIN + roff() + END + rest.split(END)[1]
-    return {TREE / "docs/configuration.md": markdown(), TREE / "docs/kernel.md": kernel(), page: man}
+    return {
+        TREE / "docs/configuration.md": markdown(),
+        TREE / "docs/kernel.md": kernel(),
+        TREE / "docs/dbus.md": reference_dbus.markdown(),
+        TREE / "docs/man/org.memd1.5": reference_dbus.roff(memd.__version__),
+        page: man,
+    }
 
 
 def main(argv: list[str]) -> int:
