@@ -6,7 +6,7 @@ import os
 import selectors
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,19 @@ def remove() -> None:
     """Leave no user behind on a real board."""
     for user in (MEMBER, STRANGER):
         subprocess.run(["userdel", user], stderr=subprocess.DEVNULL)
+
+
+@contextlib.contextmanager
+def known(uids: Iterable[int]) -> Iterator[None]:
+    """Users with these numbers: dbus-daemon turns away whom it does not know."""
+    names = {f"memd-test-{uid}": uid for uid in uids}
+    for name, uid in names.items():
+        subprocess.run(["useradd", "--no-create-home", "--uid", str(uid), name], check=True)
+    try:
+        yield
+    finally:
+        for name in names:
+            subprocess.run(["userdel", name], stderr=subprocess.DEVNULL)
 
 
 def words(user: str, *command: object) -> list[str]:

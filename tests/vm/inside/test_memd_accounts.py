@@ -131,6 +131,7 @@ def test_memds_cgroup_is_charged_what_the_ledger_says() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.machines("x86_64-cma", "x86_64-6.1", "arm64")
 @pytest.mark.timeout(1800)
 def test_after_many_deaths_every_byte_is_in_the_books(free: int, workers: list[Worker]) -> None:
     chance = random.Random(3)

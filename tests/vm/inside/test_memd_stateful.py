@@ -183,17 +183,18 @@ def run(machine: type[Ledger], examples: int, steps: int) -> None:
         suppress_health_check=list(HealthCheck),
         print_blob=False,
     )
-    with people.rules(RULES):
+    with people.known(UIDS), people.rules(RULES):
         run_state_machine_as_test(machine, settings=told)
     assert people.buffers() == []
 
 
 def test_ledger_and_model_agree_at_every_step() -> None:
-    run(Ledger, 6, 30)
+    run(Ledger, 4, 30)
 
 
 @pytest.mark.long
+@pytest.mark.machines("x86_64-cma", "x86_64-6.1", "arm64")
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("machine", [Ledger, MortalLedger])
 def test_ledger_and_model_agree_for_long(machine: type[Ledger]) -> None:
-    run(machine, 60 if machine is Ledger else 10, 50)
+    run(machine, 40 if machine is Ledger else 6, 50)
