@@ -26,7 +26,8 @@ if [ -n "$package" ]; then
     cp "$package" "$tree/opt/memd.deb"
     mount -t proc proc "$tree/proc"
     mount --rbind /dev "$tree/dev"
-    DEBIAN_FRONTEND=noninteractive chroot "$tree" apt-get -y --no-install-recommends install /opt/memd.deb
+    DEBIAN_FRONTEND=noninteractive chroot "$tree" apt-get -y --no-install-recommends \
+        -o Dpkg::Options::=--force-unsafe-io install /opt/memd.deb
     umount "$tree/proc"
     umount -l "$tree/dev"
 fi

@@ -26,21 +26,12 @@ class Machine:
 
 _THP = ("test_machine", "test_memd_cma", "test_memd_map", "test_reference")  # only the page block is another
 _ARM64 = (*_THP, "test_memd_boot", "test_memd_ledger", "test_memd_lending", "test_memd_trouble")
-_OLD = (
-    *_ARM64,
-    "test_memd_owners",
-    "test_memd_pin",
-    "test_memd_stall",
-    "test_memd_survival",
-    "test_memd_swap",
-)  # kernel, systemd and bus are others
-_SHARED = (
-    "test_memd_managers",
-    "test_memd_run",
-)  # the same on either bus: half of the work for each of the two machines
+# kernel, systemd and bus are others
+_OLD = (*_ARM64, "test_memd_owners", "test_memd_pin", "test_memd_stall", "test_memd_survival", "test_memd_swap")
+# the same on either bus: half of the work for each of the two machines
+_SHARED = ("test_memd_listeners", "test_memd_managers", "test_memd_run")
 _BROKER = (
     "test_machine",
-    "test_memd_disabled",
     "test_memd_lending",
     "test_memd_owners",
     "test_memd_stall",
