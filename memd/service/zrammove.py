@@ -189,9 +189,26 @@ class Change:
         if below:
             raise Failed(below)
         self._say("progress", STARTED)
+        held = zramtune.backing(self._root, stat.name)
+        new = self._second(wanted, facts, stat.name)
+        if held and wanted.backing_device and not zramtune.backing(self._root, new):
+            new = self._with_backing(wanted, facts, new)
+        return f"{stat.name} -> {new}: {', '.join(change.move)}"
+
+    def _second(self, wanted: ZramSettings, facts: zramsections.Facts, old: str) -> str:
+        """The name of the new device, when the old one is off."""
         outcome = swapper.set_up(self._root, wanted, self._calls, sections=facts.sections, fresh=True)
         self._drain.notes += outcome.notes
         if outcome.state != "active" or outcome.device is None:
             raise Failed(f"the second device could not be made: {outcome.reason}")
-        self._drain.run(stat.name, outcome.device)
-        return f"{stat.name} -> {outcome.device}: {', '.join(change.move)}"
+        self._drain.run(old, outcome.device)
+        return outcome.device
+
+    def _with_backing(self, wanted: ZramSettings, facts: zramsections.Facts, name: str) -> str:
+        """The old device had the backing device for itself until it was off: so once more. What fails now costs writing back alone."""
+        self._drain.notes[:] = [note for note in self._drain.notes if "BackingDevice=" not in note]
+        try:
+            return self._second(wanted, facts, name)
+        except (MemdError, OSError) as error:
+            self._drain.notes.append(f"{name} has no backing device: {reason(error)}")
+            return name

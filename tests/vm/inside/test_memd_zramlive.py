@@ -39,8 +39,11 @@ def disksize(name: str) -> int:
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
     """The default device again, on zram0, for the tests of others."""
+    before = disksize("zram0")
     yield
     assert people.eventually(lambda: not running(), 120)
+    if list(zrams()) == ["zram0"] and disksize("zram0") == before and not DROPIN.exists():
+        return
     DROPIN.unlink(missing_ok=True)
     for name in zrams():
         output("swapoff", f"/dev/{name}")
@@ -131,6 +134,7 @@ def test_refused_and_as_before(setting: str) -> None:
     assert not DROPIN.exists()
 
 
+@pytest.mark.long
 def test_while_others_look_at_every_device() -> None:
     """blkid and udev open what is there, again and again: EBUSY at any step is tried again."""
     end = threading.Event()
@@ -159,6 +163,34 @@ def test_memd_dies_in_the_middle() -> None:
         people.eventually(running, 5)
         people.kill_memd()
     assert people.eventually(lambda: len(zrams()) == 1 and not running(), 60)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[str]:
+    """A block device of 64M that nothing is on."""
+    (tmp_path / "disk").write_bytes(bytes(64 * MIB))
+    name = output("losetup", "--find", "--show", tmp_path / "disk").strip()
+    yield name
+    for device in zrams():  # which may hold it
+        output("swapoff", f"/dev/{device}")
+        assert people.eventually(lambda device=device: reset(device))
+    assert people.eventually(lambda: subprocess.run(["losetup", "-d", name]).returncode == 0)
+
+
+@pytest.mark.needs("zram-writeback")
+@pytest.mark.parametrize(
+    "plain", [pytest.param("BackingEncrypted=no", marks=pytest.mark.long), "BackingEncrypted=yes"]
+)
+def test_a_backing_device_moves_along(disk: str, plain: str) -> None:
+    """The old device has it for itself until it is off: so the pages move twice."""
+    said = output("memctl", "zram", "set", the_device(), f"BackingDevice={disk}", plain)
+    assert "left away" not in said
+    backing = Path(f"/sys/block/{the_device()}/backing_dev").read_text().strip()
+    assert backing == disk if plain.endswith("no") else backing.startswith("/dev/dm-")
+    said = output("memctl", "zram", "set", the_device(), "Size=100M")
+    assert "left away" not in said
+    assert Path(f"/sys/block/{the_device()}/backing_dev").read_text().strip().startswith(("/dev/loop", "/dev/dm-"))
+    assert disksize(the_device()) == 100 * MIB
 
 
 @pytest.mark.long
