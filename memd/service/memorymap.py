@@ -10,20 +10,19 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from memd import names
-from memd.kernel import mapfacts
 from memd.kernel.root import Root
 from memd.model import Event
-from memd.model_map import MapFinding, MemoryMap, Severity
-from memd.policy import mapwords
-from memd.policy.mapmerge import merge
-from memd.policy.maprules import check
+
+if TYPE_CHECKING:
+    from memd.model_map import MapFinding
 
 log = logging.getLogger(__name__)
 MOST_REGIONS = 256  # objects on the bus
 MOST_ENTRIES = 20  # in the journal
-PRIORITIES = {Severity.ERROR: 4, Severity.WARNING: 5}
+PRIORITIES = {"error": 4, "warning": 5}  # by severity; notes are for memctl map check
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,34 +61,35 @@ class BoardMap:
 
     async def _read(self) -> Known:
         try:
-            told, findings = await asyncio.to_thread(_look, self._root)
+            known, entries = await asyncio.to_thread(_look, self._root)
         except Exception:  # a map that nobody thought of must not cost the device its daemon
             log.exception("the memory map could not be read; memd goes on without it")
             return Known({}, [])
-        for event in events(findings):
+        for event in entries:
             self._tell(event)
-        return _known(told, findings)
+        return known
 
 
-def _look(root: Root) -> tuple[MemoryMap, list[MapFinding]]:
+def _look(root: Root) -> tuple[Known, list[Event]]:
+    """Blocking. What it takes is imported here: memd's start does not wait for it."""
+    from memd.kernel import mapfacts
+    from memd.policy import mapwords
+    from memd.policy.mapmerge import merge
+    from memd.policy.maprules import check
+
     told = merge(mapfacts.read(root))
-    return told, check(told)
-
-
-def _known(told: MemoryMap, findings: list[MapFinding]) -> Known:
+    findings = check(told)
     live = [one for one in told.regions if one.enabled]
-    board = mapwords.board(told)
+    board, rules = mapwords.board(told), mapwords.by_region(findings)
     facts: dict[str, object] = {"board": board} if board else {}
-    rules = mapwords.by_region(findings)
-    return Known(
-        facts | {"map": {"regions": len(live), **mapwords.counts(findings)}},
-        [mapwords.region(one, rules.get(one.name, ())) for one in live[:MOST_REGIONS]],
-    )
+    facts["map"] = {"regions": len(live), **mapwords.counts(findings)}
+    regions = [mapwords.region(one, rules.get(one.name, ())) for one in live[:MOST_REGIONS]]
+    return Known(facts, regions), events(findings)
 
 
 def events(findings: list[MapFinding]) -> list[Event]:
-    """Entries for errors and warnings, and one for those that are too many; notes are for memctl map check."""
-    told = [one for one in findings if one.severity in PRIORITIES]
+    """Entries for errors and warnings, and one for those that are too many."""
+    told = [one for one in findings if one.severity.value in PRIORITIES]
     entries = [_event(one) for one in told[:MOST_ENTRIES]]
     if len(told) > MOST_ENTRIES:
         words = f"memory map: {len(told) - MOST_ENTRIES} findings more; memctl map check shows all"
@@ -104,4 +104,4 @@ def _event(one: MapFinding) -> Event:
         "MEMD_REMEDY": one.remedy,
         "MEMD_SEVERITY": one.severity.value,
     }
-    return Event(f"memory map: {one.place}: {one.what}", names.MESSAGE_MAP, PRIORITIES[one.severity], fields)
+    return Event(f"memory map: {one.place}: {one.what}", names.MESSAGE_MAP, PRIORITIES[one.severity.value], fields)
