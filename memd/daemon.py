@@ -177,8 +177,6 @@ class Daemon:
         stack.callback(self._heaps.stop)
         self._areas.start()
         stack.callback(self._areas.stop)
-        self._board.start()
-        stack.push_async_callback(self._board.stop)
         await self._watch.start()
         stack.push_async_callback(self._watch.stop)
         for listener in (self._pressure_fds, self._pressure_sockets):
@@ -194,6 +192,8 @@ class Daemon:
         stack.push_async_callback(self._units.stop)
         self._status.units = self._units
         self._status.unheard = await self._unheard()
+        self._board.start()
+        stack.push_async_callback(self._board.stop)
 
     async def _unheard(self) -> tuple[str, ...]:
         """Who won't hear of pressure though the configuration wants it: a line each."""

@@ -69,7 +69,7 @@ class Server:
             self._tree = Tree(services, manager, contract.read(), self._library)
             self._dispatcher = Dispatcher(connection, contract.read(), self._tree)
             connection.on_call = self._dispatcher
-            self._shown = {where: target.interface for where, target in (await self._tree.objects()).items()}
+            self._shown = {where: target.interface for where, target in (await self._tree.changing()).items()}
             await connection.call_bus("AddMatch", "s", [GONE])
             await self._own(connection)
         except BaseException:
@@ -195,7 +195,7 @@ class Server:
 
     async def _show(self) -> None:
         assert self._tree
-        objects = await self._tree.objects()
+        objects = await self._tree.changing()
         for gone in self._shown.keys() - objects.keys():
             self._signal(ROOT_PATH, OBJECT_MANAGER, "InterfacesRemoved", "oas", [gone, [self._shown[gone]]])
         for new in objects.keys() - self._shown.keys():

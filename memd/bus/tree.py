@@ -39,6 +39,11 @@ class Tree:
 
     async def objects(self) -> dict[str, Object]:
         """Every object but the root, by path."""
+        regions = {path("region", str(facts["name"])): region.region(facts) for facts in await self._regions()}
+        return regions | await self.changing()
+
+    async def changing(self) -> dict[str, Object]:
+        """Those that come and go; regions do not, and are waited for while memd starts."""
         status = await self._services.status.read()
         areas = {facts["name"]: facts for facts in _list(status, "cma")}
         found = {path("heap", str(facts["name"])): heap.heap(facts, areas.keys()) for facts in _list(status, "heaps")}
@@ -48,7 +53,6 @@ class Tree:
         found |= {path("cma", str(name)): cma.cma(facts) for name, facts in areas.items()}
         jobs, administrator = self._services.jobs, self._manager.administrator
         found |= {job.path(one.number): job.job(one, jobs, administrator) for one in jobs.jobs.values()}
-        found |= {path("region", str(facts["name"])): region.region(facts) for facts in await self._regions()}
         return found
 
     async def _regions(self) -> list[dict[str, object]]:

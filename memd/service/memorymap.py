@@ -34,14 +34,16 @@ class Known:
 
 
 class BoardMap:
-    """`start` in a running loop; `stop` ends the reading."""
+    """`start` in a running loop, as the last thing of memd's start; `stop` ends the reading."""
 
     def __init__(self, root: Root, tell: Callable[[Event], None]) -> None:
         self._root, self._tell = root, tell
+        self._begun = asyncio.Event()
         self._reading: asyncio.Task[Known] | None = None
 
     def start(self) -> None:
         self._reading = asyncio.create_task(self._read())
+        self._begun.set()
 
     async def stop(self) -> None:
         if self._reading:
@@ -57,7 +59,9 @@ class BoardMap:
         return (await self._known()).regions
 
     async def _known(self) -> Known:
-        return await asyncio.shield(self._reading) if self._reading else Known({}, [])
+        await self._begun.wait()
+        assert self._reading is not None
+        return await asyncio.shield(self._reading)
 
     async def _read(self) -> Known:
         try:

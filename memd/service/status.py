@@ -101,7 +101,7 @@ class Status:
             "heaps": [_heap(heap, lent) for heap in self._heaps.heaps],
             **self._broker.totals(caller),
             "pressure": self._pressure(machine.psi),
-            **(await self.board.facts() if self.board else {}),
+            **(await self.board.facts() if self.board and caller else {}),
             "unit_pressure": self.units.status() if self.units else [],
         }
 

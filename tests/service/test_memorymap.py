@@ -57,11 +57,19 @@ async def test_a_machine_without_a_tree(root: Root, told: list[Event]) -> None:
     await map_.stop()
 
 
-async def test_before_the_start_and_after_a_failure_there_is_no_map(
-    root: Root, told: list[Event], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_who_asks_before_the_start_waits(broken: Root, told: list[Event]) -> None:
+    map_ = BoardMap(broken, told.append)
+    asking = asyncio.ensure_future(map_.facts())
+    await asyncio.sleep(0)
+    assert not asking.done()
+
+    map_.start()
+    assert (await asking)["board"] == "A board"
+    await map_.stop()
+
+
+async def test_after_a_failure_there_is_no_map(root: Root, told: list[Event], monkeypatch: pytest.MonkeyPatch) -> None:
     map_ = BoardMap(root, told.append)
-    assert await map_.facts() == {}
     monkeypatch.setattr(memorymap, "_look", lambda _: 1 // 0)
     map_.start()
 
