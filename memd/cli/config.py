@@ -1,11 +1,12 @@
-"""memctl config: check memd.conf and its drop-ins as memd would, without memd; or explain what memd decides (explain.py)."""
+"""memctl config: check memd.conf and its drop-ins as memd would, without memd; take over another manager's (configimport.py), or
+explain what memd decides (explain.py)."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from memd.cli import common, exits, explain
+from memd.cli import common, configimport, exits, explain
 from memd.cli.render import safe
 from memd.errors import InvalidArgs
 
@@ -16,17 +17,23 @@ def add(commands: common.Commands, everywhere: argparse.ArgumentParser) -> None:
         everywhere,
         run,
         "config",
-        help="check the configuration, or explain a decision",
-        example="memctl config check /etc/memd/memd.conf\n         memctl config --explain camera contiguous 16M",
+        help="check the configuration, take over another, or explain a decision",
+        example="memctl config check /etc/memd/memd.conf\n         memctl config import > /etc/memd/memd.conf.d/10-imported.conf"
+        "\n         memctl config --explain camera contiguous 16M",
     )
     parser.add_argument(
-        "action", metavar="check", nargs="?", choices=["check"], help="read the configuration, without memd"
+        "action",
+        metavar="check|import",
+        nargs="?",
+        choices=["check", "import"],
+        help="read the configuration, or print what another zram manager's would be in memd's; both without memd",
     )
     parser.add_argument(
         "file",
         metavar="FILE",
         nargs="?",
-        help="this file and FILE.d/*.conf, instead of /etc/memd/memd.conf and its drop-ins",
+        help="check: this file and FILE.d/*.conf, instead of /etc/memd/memd.conf and its drop-ins; import: a zram-generator.conf,"
+        " zramswap or zram file, instead of what is found on this machine",
     )
     parser.add_argument(
         "--explain",
@@ -38,7 +45,9 @@ def add(commands: common.Commands, everywhere: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     if bool(arguments.explain) is bool(arguments.action):
-        raise InvalidArgs("config: say either check or --explain; see memctl config --help")
+        raise InvalidArgs("config: say check, import or --explain; see memctl config --help")
+    if arguments.action == "import":
+        return configimport.run(arguments)
     return explain.run(arguments) if arguments.explain else check(arguments)
 
 

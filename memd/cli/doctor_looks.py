@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 
 from memd import config
 from memd.errors import BadKernelFile, MemdError
-from memd.kernel import dmaheap, fdstore, kconfig, meminfo, modules, nodes, systemctl
+from memd.kernel import dmaheap, fdstore, kconfig, meminfo, modules, nodes, swaps, systemctl, zswap
+from memd.kernel import zramothers as managers
 from memd.kernel.root import Root
 from memd.names import GROUP
-from memd.policy import checks, kerneloptions
+from memd.policy import checks, kerneloptions, otherswap, zramothers
 from memd.policy.checkup import ERROR, WARNING, Ailment
 
 ACCOUNTING = "sys/module/dma_heap/parameters/mem_accounting"
@@ -93,4 +94,21 @@ def _configuration(root: Root, _address: str | None) -> Iterator[Ailment]:
     yield from checks.configuration(config.load(root, meminfo.read(root).total).findings)
 
 
-PLACES: tuple[Looker, ...] = (_kernel, _devices, _bus, _units, _configuration)
+def _zram_managers(root: Root, _address: str | None) -> Iterator[Ailment]:
+    yield from zramothers.findings(
+        zramothers.Others(
+            generator=managers.has_generator(root),
+            configured=tuple(path for path, _ in managers.generator_files(root)),
+            generated=managers.generated(root),
+            units=tuple(unit for unit in zramothers.UNITS if managers.is_wanted(root, unit)),
+            command_line=managers.command_line(root),
+        )
+    )
+
+
+def _other_swap(root: Root, _address: str | None) -> Iterator[Ailment]:
+    facts = otherswap.Facts(swaps=swaps.read(root) or (), zswap=zswap.is_on(root), hibernates=zswap.hibernates(root))
+    yield from zramothers.other_swap(facts)
+
+
+PLACES: tuple[Looker, ...] = (_kernel, _devices, _bus, _units, _configuration, _zram_managers, _other_swap)

@@ -14,6 +14,7 @@ Facts that bite:
   max_pages, is what bounds it. Before 6.9 max_pages is ignored;
 - threshold drops what is not recompressed to less than itself, too; it must be below zsmalloc's largest class (EINVAL), some 3 KiB;
 - recompress tries one algorithm from 7.0 on, all of them before, unless `priority=` says which: always say it;
+- recomp_algorithm has NULs between its lines on 7.3, as many as the first line has characters (seen);
 - io_stat's third number is a constant 0 of any width: split at blanks.
 """
 
@@ -80,7 +81,7 @@ def recompressors(root: Root, name: str) -> dict[int, str]:
     """Priority (1 to 3) -> secondary algorithm; empty where there is none, or this kernel has no recompression."""
     path = f"{BLOCK}/{name}/recomp_algorithm"
     found = {}
-    for line in (root.read(path) or "").splitlines():
+    for line in (root.read(path) or "").replace("\0", "").splitlines():
         head, colon, rest = line.partition(":")
         chosen = [word[1:-1] for word in rest.split() if word.startswith("[") and word.endswith("]")]
         if not colon or not head.startswith("#") or not head[1:].isdigit() or len(chosen) > 1:

@@ -74,7 +74,7 @@ _memctl() {
                     1) options="system contiguous any $(_memctl_heaps "${bus[@]}")" ;;
                 esac
             elif ((${#words[@]} == 0)); then
-                options="check --explain $options"
+                options="check import --explain $options"
             elif ((${#words[@]} == 1)) && [[ $current != -* ]]; then
                 compopt -o filenames 2>/dev/null
                 mapfile -t COMPREPLY < <(compgen -f -- "$current")

@@ -14,7 +14,7 @@ complete -c memctl -n "not __fish_seen_subcommand_from $commands" -a run -d 'Run
 complete -c memctl -n "not __fish_seen_subcommand_from $commands" -a zram -d 'Zram devices and what they cost'
 complete -c memctl -n "not __fish_seen_subcommand_from $commands" -a pressure -d 'The level of memory pressure'
 complete -c memctl -n "not __fish_seen_subcommand_from $commands" -a map -d 'The reserved-memory map'
-complete -c memctl -n "not __fish_seen_subcommand_from $commands" -a config -d 'Check the configuration, or explain a decision'
+complete -c memctl -n "not __fish_seen_subcommand_from $commands" -a config -d 'Check the configuration, take over another, or explain a decision'
 complete -c memctl -n '__fish_seen_subcommand_from buffers' -l heap -x -d 'Of this heap only'
 complete -c memctl -n '__fish_seen_subcommand_from buffers' -l owner -x -d 'Of this owner only'
 complete -c memctl -n '__fish_seen_subcommand_from buffers' -l older -x -d 'Lent longer ago than this'
@@ -41,7 +41,7 @@ complete -c memctl -n '__fish_seen_subcommand_from map' -l moved -x -d 'A carve-
 complete -c memctl -n '__fish_seen_subcommand_from map' -l sarif -r -F -d 'Write the findings as SARIF'
 complete -c memctl -n '__fish_seen_subcommand_from map' -l strict -d 'Warnings count as errors'
 complete -c memctl -n '__fish_seen_subcommand_from map' -l rules -d 'List the rules'
-complete -c memctl -n '__fish_seen_subcommand_from config' -F -a check
+complete -c memctl -n '__fish_seen_subcommand_from config' -F -a 'check import'
 complete -c memctl -n '__fish_seen_subcommand_from config' -l explain -x -a '(__fish_complete_users)' -d 'Which rule decides for a user or PID'
 complete -c memctl -n '__fish_seen_subcommand_from zram' -a set -d 'Change a device in use'
 complete -c memctl -n '__fish_seen_subcommand_from set' -l force -d 'In spite of memory pressure'

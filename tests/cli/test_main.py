@@ -235,7 +235,7 @@ def test_unreachable(memctl: Memctl, tmp_path: Path) -> None:
         (("alloc", "system", "1M", "ls"), "unrecognized arguments: ls, a command to run stands after --"),
         (("alloc", "system", "1M", "--"), "no command after --"),
         (("buffers", "--older", "10"), "no unit of time"),
-        (("config",), "either check or --explain"),
+        (("config",), "say check, import or --explain"),
         (("config", "print"), "invalid choice: 'print'"),
         (("--bus", "tcp:host=x", "status"), "is no address of a bus"),
         (("\x1b[31m",), "\\x1b[31m"),

@@ -21,7 +21,7 @@ def device(put: Put) -> None:
     put(f"{ZRAM}/io_stat", "       1        2 0        3\n")
     put(f"{ZRAM}/bd_stat", "      10       20       30\n")
     put(f"{ZRAM}/backing_dev", "/dev/dm-0\n")
-    put(f"{ZRAM}/recomp_algorithm", "#1: lzo-rle lzo lz4 [zstd] \n#2: lzo-rle lzo lz4 zstd\n")
+    put(f"{ZRAM}/recomp_algorithm", "#1: lzo-rle lzo lz4 [zstd] \n" + 27 * "\0" + "#2: lzo-rle lzo lz4 zstd\n")
     for name in ("idle", "recompress", "writeback", "writeback_limit", "writeback_limit_enable", "compact"):
         put(f"{ZRAM}/{name}", "")
     put("dev/dm-0", "")

@@ -162,10 +162,20 @@ def test_what_is_written_back_is_encrypted_unless_told_otherwise(tmp_path: Path,
 
 def test_a_file_system_is_refused_and_left_alone(tmp_path: Path) -> None:
     with loop(tmp_path, 16 * M) as device:
-        output("mke2fs", "-q", "-t", "ext4", device)
+        output(
+            "cryptsetup",
+            "luksFormat",
+            "--batch-mode",
+            "--type",
+            "luks1",
+            "--pbkdf-force-iterations",
+            1000,
+            device,
+            "/etc/hostname",
+        )
         before = Path(device).read_bytes()
         for encrypt in (True, False):
-            with pytest.raises(backing.Refused, match="holds ext4"):
+            with pytest.raises(backing.Refused, match="holds crypto_LUKS"):
                 backing.prepare(ROOT, device, encrypt=encrypt)
         assert Path(device).read_bytes() == before
 
