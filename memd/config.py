@@ -6,7 +6,16 @@ value in [Allow NAME] closes that rule, elsewhere the default is taken. `check` 
 
 from __future__ import annotations
 
-from memd import config_allow, config_heaps, config_lending, config_maintenance, config_pressure, config_zram, ini
+from memd import (
+    config_allow,
+    config_heaps,
+    config_lending,
+    config_maintenance,
+    config_pressure,
+    config_swap,
+    config_zram,
+    ini,
+)
 from memd.config_keys import Section
 from memd.early import Finding
 from memd.errors import ConfigError
@@ -22,6 +31,7 @@ SECTIONS: tuple[Section, ...] = (
     config_allow.SECTION,
     config_pressure.SECTION,
     config_pressure.UNIT,
+    config_swap.SECTION,
     config_maintenance.SECTION,
     config_heaps.HEAPS,
     config_heaps.HEAP,
@@ -35,6 +45,7 @@ def build(source: Ini, total: int) -> Config:
     return Config(
         zrams=zrams,
         bounds=config_lending.settings(source, total, findings),
+        swap=config_swap.settings(source, findings),
         care=config_maintenance.settings(source, findings),
         pressure=config_pressure.settings(source, findings),
         unit_pressure=config_pressure.units(source, findings),

@@ -43,6 +43,7 @@ from memd.service.owners import Owners
 from memd.service.pressurefds import PressureFds
 from memd.service.pressuresockets import PressureSockets
 from memd.service.status import Status
+from memd.service.swapwatch import SwapWatch
 from memd.service.unitwatch import UnitWatch
 from memd.service.watch import Watch
 from memd.service.zramcare import ZramCare
@@ -127,6 +128,9 @@ class Daemon:
         self._zram.devices = settings.zrams
         self._limit = ZramLimit(root, self._tell)
         self._watch.listeners.append(self._limit)
+        self._swap = SwapWatch(
+            root, settings.swap, self._tell, lambda zram: self._care.swaps_changed(zram_is_swap=zram)
+        )
         # Callers are processes of this machine, whatever directory stands for its kernel.
         self._owners = Owners(Root())
         self._status = Status(root, outcome, self._heaps, self._broker, self._watch, self._owners)
@@ -135,7 +139,7 @@ class Daemon:
         self._status.version, self._status.simulated = __version__, options.simulate
         self._status.findings = settings.findings
         self._status.board = self._board = BoardMap(root, self._tell)
-        self._status.care = self._care
+        self._status.care, self._status.swap = self._care, self._swap
         self._status.lacking = config.lacking(settings)
 
     def _keeper(self, stored: Sequence[Stored]) -> Keeper | None:
@@ -183,6 +187,8 @@ class Daemon:
             stack.callback(listener.close)
         self._care.start()
         stack.push_async_callback(self._care.stop)
+        stack.push_async_callback(self._swap.stop)
+        await self._swap.start()
         stack.push_async_callback(self._jobs.close)
         self._limit.look()
         stack.push_async_callback(self._limit.stop)
@@ -254,6 +260,7 @@ class Daemon:
         self._unit_pressure = settings.unit_pressure
         await self._watch.configure(settings.pressure)
         self._care.configure(settings.care)
+        await self._swap.configure(settings.swap)
         self._status.unheard = await self._unheard()
         self._status.findings, self._status.lacking = (), config.lacking(settings)
         jobs = [job_path(job.number) for job in self._zram.configure(settings)]

@@ -149,3 +149,12 @@ class BlockDevice(Noun):
     resume: bool = False
     read_only: bool = False
     signature: dict[str, str] | None = None
+
+
+class SwapSettings(Noun):
+    """The [Swap] section; None: the kernel's value stays. What they mean: Documentation/admin-guide/sysctl/vm.rst."""
+
+    swappiness: int | None = 180
+    page_cluster: int | None = 0
+    watermark_scale_factor: int | None = 125
+    watermark_boost_factor: int | None = 0

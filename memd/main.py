@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 from memd import config_zram, ini, lean
-from memd.early import Noun, ZramOutcome
+from memd.early import Finding, Noun, ZramOutcome
 from memd.kernel import fdstore
 from memd.kernel.root import Root
 from memd.service import swapper
@@ -94,6 +94,8 @@ def main(argv: list[str] | None = None) -> int:
     root = Root(options.root)
     source = ini.read(root, options.config)
     outcome = _early(root, source)
+    if outcome.state in ("active", "adopted"):
+        _tune(root, source)
     if options.setup_swap:
         return 0 if outcome.state != "failed" else 1
     lean.asyncio()
@@ -128,3 +130,14 @@ def _early(root: Root, source: ini.Ini) -> ZramOutcome:
     outcome = swapper.set_up_all(root, devices)
     print(f"memd: zram: {outcome.reason}", *(f"({note})" for note in outcome.notes), file=sys.stderr)
     return outcome
+
+
+def _tune(root: Root, source: ini.Ini) -> None:
+    """What the kernel is told about swap, now that it is on."""
+    from memd import config_swap
+    from memd.service import swaptune
+
+    findings: list[Finding] = []
+    settings = config_swap.settings(source, findings)
+    for line in (*findings, *swaptune.apply(root, settings)):
+        print(f"memd: {line}", file=sys.stderr)

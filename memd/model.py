@@ -9,7 +9,7 @@ import enum
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from memd.early import Finding, ZramSettings
+from memd.early import Finding, SwapSettings, ZramSettings
 from memd.model_care import CareSettings
 
 
@@ -337,6 +337,7 @@ class Config:
     any_heaps: tuple[str, ...]
     unit_pressure: dict[str, PressureSettings] = field(default_factory=dict)
     aliases: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    swap: SwapSettings = field(default_factory=SwapSettings)
     care: CareSettings = field(default_factory=CareSettings)
     findings: tuple[Finding, ...] = ()
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from memd.cli import common, configimport, exits, explain
+from memd.cli import common, exits, explain
 from memd.cli.render import safe
 from memd.errors import InvalidArgs
 
@@ -47,6 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
     if bool(arguments.explain) is bool(arguments.action):
         raise InvalidArgs("config: say check, import or --explain; see memctl config --help")
     if arguments.action == "import":
+        from memd.cli import configimport
+
         return configimport.run(arguments)
     return explain.run(arguments) if arguments.explain else check(arguments)
 

@@ -206,6 +206,7 @@ class Status(TypedDict):
     simulated: bool
     degraded: list[str]
     missing: list[str]
+    swap_words: list[str]
     memory: MemoryFacts
     zram_state: str
     zram_reason: str

@@ -21,6 +21,7 @@ from memd.service.cmawatch import CmaWatch, largest_runs
 from memd.service.heaps import Heaps
 from memd.service.memorymap import BoardMap
 from memd.service.owners import Owners
+from memd.service.swapwatch import SwapWatch
 from memd.service.unitwatch import UnitWatch
 from memd.service.watch import Watch
 from memd.service.zramcare import ZramCare
@@ -61,6 +62,7 @@ class Status:
         self.areas: CmaWatch | None = None
         self.version = ""
         self.care: ZramCare | None = None
+        self.swap: SwapWatch | None = None
         self.simulated = False
         self.board: BoardMap | None = None
 
@@ -90,6 +92,7 @@ class Status:
             "simulated": self.simulated,
             "degraded": [str(finding) for finding in self.findings],
             "missing": [*self.missing, *machine.unreadable],
+            "swap_words": list(self.swap.words) if self.swap else [],
             "memory": _plain(machine.memory),
             "zram_state": self._outcome.state,
             "zram_reason": self._outcome.reason,

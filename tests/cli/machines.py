@@ -27,6 +27,7 @@ BOARD: Status = {
     "zram_state": "active",
     "zram_reason": "3G on /dev/zram0 with zstd",
     "maintenance": {},
+    "swap_words": [],
     "zram": [
         {
             "device": "/dev/zram0",
@@ -115,6 +116,7 @@ BARE: Status = {
     "zram_state": "off",
     "zram_reason": "this is a container (docker): swap is the host's",
     "maintenance": {},
+    "swap_words": [],
     "zram": [],
     "swap": [],
     "swap_fill": {"size": 0, "used": 0, "cost": 0, "free": 0, "fraction": 0.0},

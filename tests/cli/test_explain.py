@@ -46,8 +46,8 @@ def test_whom(memctl: Memctl, machine: Machine, word: str, asked: dict[str, int]
         (["--explain", "99999999999", "system", "1M"], "there is no user"),
         (["--explain", "root", "system", "512"], "512M"),
         (["--explain", "root", "system"], "expected 3 arguments"),
-        (["check", "--explain", "root", "system", "1M"], "either check or --explain"),
-        ([], "either check or --explain"),
+        (["check", "--explain", "root", "system", "1M"], "say check, import or --explain"),
+        ([], "say check, import or --explain"),
     ],
 )
 def test_usage(memctl: Memctl, words: list[str], error: str) -> None:
