@@ -1,4 +1,5 @@
-"""The broker against a model: random borrowing, passing on, mapping and closing by several owners, and the books agree at every step.
+"""The broker against a model: random borrowing, passing on, mapping, closing and crashing by several owners, memd killed and started
+again, buffers written off; and the books agree at every step.
 
 Not on the bus and not on a real heap, but with real memfds and real references of every kind.
 """
@@ -9,12 +10,14 @@ import asyncio
 import mmap
 import os
 import socket
+import subprocess
 import tempfile
 from collections.abc import Coroutine
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -30,11 +33,14 @@ from hypothesis.stateful import (
 )
 
 from memd.early import ZramSettings
-from memd.errors import QuotaExceeded
+from memd.errors import NoSuchBuffer, QuotaExceeded
+from memd.kernel.fdstore import FdStore
 from memd.kernel.root import Root
-from memd.model import Bounds, Caller, Config, Level, PressureSettings, Rule
+from memd.model import WRITTEN_OFF, Bounds, Caller, Config, Level, PressureSettings, Rule
 from memd.service.broker import Broker
 from memd.service.heaps import Heaps
+from memd.service.keeper import Keeper
+from tests.service.fdstores import FakeSystemd
 
 T = TypeVar("T")
 Results = MultipleResults["Reference"]
@@ -61,12 +67,16 @@ class Model:
         self.sizes: dict[int, int] = {}
         self.owners: dict[int, str] = {}
         self.references: dict[int, int] = {}
+        self.written_off: set[int] = set()
+
+    def charged(self, owner: str) -> list[int]:
+        return [number for number in self.alive(owner) if number not in self.written_off]
 
     def alive(self, owner: str | None = None) -> list[int]:
         return [number for number, count in self.references.items() if count and owner in {None, self.owners[number]}]
 
     def fits(self, owner: str, sizes: list[int]) -> bool:
-        own, everyone = self.alive(owner), self.alive()
+        own, everyone = self.charged(owner), self.alive()
         return (
             sum(self.sizes[number] for number in own) + sum(sizes) <= MAX_BYTES
             and len(own) + len(sizes) <= MAX_BUFFERS
@@ -86,8 +96,21 @@ class Lending(RuleBasedStateMachine):
         (Path(directory) / "proc").mkdir()
         (Path(directory) / "proc/meminfo").write_text("MemTotal: 99999 kB\nMemFree: 9 kB\nMemAvailable: 99999 kB\n")
         config = Config((ZramSettings(),), (RULE,), BOUNDS, PressureSettings((), 4.0), ())
-        root = Root(directory)
-        self.broker = Broker(root, config, Heaps(root, True, {}, ()), lambda _event: None, lambda: level)
+        self.root, self.config, self.level = Root(directory), config, level
+        self.systemd = FakeSystemd(Path(directory))
+        self.stack.callback(self.systemd.close)
+        self.broker = self.started()
+
+    def started(self) -> Broker:
+        keeper = Keeper(FdStore(self.systemd.address), self.systemd.passes(), lambda _event: None)
+        heaps = Heaps(self.root, True, {}, ())
+        return Broker(self.root, self.config, heaps, lambda _event: None, lambda: self.level, keeper=keeper)
+
+    @rule()
+    def memd_is_killed(self) -> None:
+        """Nothing is told to anybody; systemd keeps what it has, and the next memd goes on with it."""
+        self.run(self.broker.close())
+        self.broker = self.started()
 
     def run(self, work: Coroutine[object, object, T]) -> T:
         return self.loop.run_until_complete(work)
@@ -168,6 +191,30 @@ class Lending(RuleBasedStateMachine):
         socket.send_fds(near, [b"x"], [reference.fd])
         return multiple(self.count(reference.number, kept))
 
+    @rule(target=references, reference=references)
+    def hand_to_a_process(self, reference: Reference) -> Results:
+        """It lets go when it is killed."""
+        if reference.fd is None:
+            return multiple()
+        process = subprocess.Popen(["sleep", "1000"], pass_fds=[reference.fd])
+        kept = ExitStack()
+        kept.callback(process.wait)
+        kept.callback(process.kill)
+        return multiple(self.count(reference.number, kept))
+
+    @rule(reference=references)
+    def write_off(self, reference: Reference) -> None:
+        written = self.run(self.broker.write_off(reference.number))
+        assert written.owner == self.model.owners[reference.number]
+        self.model.written_off.add(reference.number)
+
+    @rule(number=st.integers(1, 100))
+    def write_off_what_is_gone(self, number: int) -> None:
+        if number in self.model.alive():
+            return
+        with pytest.raises(NoSuchBuffer):
+            self.run(self.broker.write_off(number))
+
     @rule(reference=consumes(references))
     def give_back(self, reference: Reference) -> None:
         reference.kept.close()
@@ -186,11 +233,16 @@ class Lending(RuleBasedStateMachine):
         expected = sorted(self.model.alive(None if caller is ROOT else caller.owner))
         assert ([buffer.id for buffer in buffers], after) == (expected, None)
         assert [buffer.size for buffer in buffers] == [self.model.sizes[number] for number in expected]
+        assert {one.id for one in buffers if one.state == WRITTEN_OFF} == self.model.written_off.intersection(expected)
+        for owner, used in self.broker._ledger.charged().items() if caller is ROOT else ():
+            charged = self.model.charged(owner)
+            assert used == (sum(self.model.sizes[number] for number in charged), len(charged))
 
     @invariant()
     def books_agree(self) -> None:
         if not hasattr(self, "broker"):
             return
+        self.systemd.kept()
         alive = self.model.alive()
         lent = self.run(self.broker.lent()) if len(self.model.references) % 3 == 0 else None
         assert lent is None or lent.get("simulated", (0, 0)) == (
@@ -218,4 +270,4 @@ class Lending(RuleBasedStateMachine):
 
 
 def test_the_books_agree_with_the_model() -> None:
-    run_state_machine_as_test(Lending, settings=settings(max_examples=40, stateful_step_count=30, deadline=None))
+    run_state_machine_as_test(Lending, settings=settings(max_examples=30, stateful_step_count=30, deadline=None))
