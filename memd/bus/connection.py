@@ -13,11 +13,11 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from memd.bus import listing
+from memd.bus import listing, refusal
 from memd.bus.calls import BUS, CallFailed, Calls
 from memd.bus.library import Library, load
 from memd.bus.sasl import TIMEOUT, open_socket
-from memd.bus.wire import CALL, ERROR, MAX_BODY, NO_REPLY, RETURN, SIGNAL, Reader, Received, close_all, printable
+from memd.bus.wire import CALL, ERROR, MAX_BODY, NO_REPLY, RETURN, SIGNAL, Reader, Received, close_all
 from memd.bus.writer import MAX_FDS, Writer
 from memd.errors import Failed, InvalidArgs, LimitsExceeded
 
@@ -149,10 +149,7 @@ class Connection:
         raise CallFailed(reply.error_name, str(text[0]) if text else "")
 
     def _error(self, call: Received, name: str, text: str) -> bytes:
-        return self.library.marshal(
-            ERROR, self._calls.serial(), flags=NO_REPLY, destination=call.sender, reply_serial=call.serial,
-            error_name=name, signature="s", body=[printable(text)],
-        )  # fmt: skip
+        return refusal.error(self._calls.serial(), call.sender, call.serial, name, text)
 
     def _send(
         self,
