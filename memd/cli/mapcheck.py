@@ -34,6 +34,7 @@ def add(actions: common.Commands, everywhere: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--moved", metavar="NODE", action="append", default=[], help="a carve-out that may move; may be repeated"
     )
+    parser.add_argument("--plan", metavar="PLAN", help="what this plan of memctl map plan moves, may move")
     parser.add_argument("--sarif", metavar="FILE", help="write the findings as SARIF 2.1.0 too; - is standard output")
     parser.add_argument("--strict", action="store_true", help="warnings count as errors for the exit status")
     parser.add_argument("--rules", action="store_true", help="list the rules, and check nothing")
@@ -46,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.rules:
         return _rules(arguments)
     new = mapsource.read(arguments, arguments.file)
-    findings = maprules.check(new, _base(arguments), tuple(arguments.moved))
+    findings = maprules.check(new, _base(arguments), _accepted(arguments))
     if arguments.sarif:
         _write(arguments.sarif, common.to_json(_sarif(arguments.file, findings)) + "\n")
     if arguments.json:
@@ -60,6 +61,15 @@ def _base(arguments: argparse.Namespace) -> MemoryMap | None:
     if not arguments.base:
         return None
     return mapsource.of_file(arguments.base, argparse.Namespace(include=arguments.include, overlay=[], log=None))
+
+
+def _accepted(arguments: argparse.Namespace) -> tuple[str, ...]:
+    if not arguments.plan:
+        return tuple(arguments.moved)
+    from memd.cli import mapplan
+    from memd.policy import mapfile
+
+    return (*arguments.moved, *mapfile.decode(mapplan.load(arguments.plan), arguments.plan).accepted)
 
 
 def _sarif(file: str | None, findings: list[MapFinding]) -> dict[str, object]:

@@ -76,17 +76,18 @@ def picture(shape: MemoryMap, look: Look, findings: Sequence[MapFinding] = ()) -
     spots = mapscale.spots(shape)
     line = mapscale.axis([shape], spots)
     scene = mapscene.scene(shape, line, spots, findings)
-    rows = [_row(row) for row in scene.rows]
+    rows = [_row(row, findings) for row in scene.rows]
     told = table(look, HEADS, rows, frozenset({"SIZE"})) if rows else "no reserved memory\n"
     more = f"{scene.left_out} more are not shown\n" if scene.left_out else ""
     return bar(scene.rows, line, look) + told + more
 
 
-def _row(row: Row) -> tuple[str, ...]:
+def _row(row: Row, findings: Sequence[MapFinding]) -> tuple[str, ...]:
     first, last = str(row.where).split("..") if row.where else ("?", "?")
     about = "about " if row.foretold else ""
-    rules = ", ".join(words.partition(":")[0] for words in row.findings)
-    return (about + first, last, row.size, _kind(row), safe(row.name) if _kind(row) != row.name else "", rules)
+    rules = sorted({one.rule for one in findings if row.path and row.name in one.regions})
+    name = safe(row.name) if _kind(row) != row.name else ""
+    return (about + first, last, row.size, _kind(row), name, ", ".join(rules))
 
 
 def _kind(row: Row) -> str:

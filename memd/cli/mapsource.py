@@ -11,7 +11,7 @@ from memd import units
 from memd.errors import Failed, InvalidArgs
 
 if TYPE_CHECKING:
-    from memd.model_map import MemoryMap, Range
+    from memd.model_map import DeviceTree, MemoryMap, Range
 
 SMALLEST_BLOCK = 4096
 SOURCE = ".dts"
@@ -52,9 +52,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def read(arguments: argparse.Namespace, file: str | None) -> MemoryMap:
     """The map of `file` with all that the options say; the running machine's without one."""
+    return told(running() if file is None else of_file(file, arguments), arguments)
+
+
+def told(found: MemoryMap, arguments: argparse.Namespace) -> MemoryMap:
+    """With what the options say of it."""
     from dataclasses import replace
 
-    found = running() if file is None else of_file(file, arguments)
     if arguments.ram:
         found = replace(found, ram=tuple(sorted(arguments.ram)), ram_known=True)
     if arguments.pageblock:
@@ -73,6 +77,22 @@ def running() -> MemoryMap:
     from memd.policy.mapmerge import merge
 
     return merge(mapfacts.read(Root("/")))
+
+
+def board(arguments: argparse.Namespace, file: str | None) -> tuple[DeviceTree, MemoryMap, tuple[Range, ...]]:
+    """What a plan starts from: the tree, its map, and memory that is in use beside it."""
+    from memd.kernel import devicetree, mapfacts
+    from memd.kernel.root import Root
+    from memd.policy.mapmerge import merge
+    from memd.policy.mappieces import in_use
+
+    if file is not None:
+        tree = devicetree.parse(flat(file, arguments.include, arguments.overlay), file)
+        return tree, read(arguments, file), in_use(tree)
+    facts = mapfacts.read(Root("/"))
+    if facts.tree is None:
+        raise Failed("this machine has no device tree to plan for; give one as FILE")
+    return facts.tree, told(merge(facts), arguments), in_use(facts.tree, facts.iomem or ())
 
 
 def of_file(file: str, arguments: argparse.Namespace) -> MemoryMap:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from memd.errors import MemdError
+from memd.errors import Failed
 from memd.model_map import DeviceTree, MemoryMap, Range, RegionKind
 
 LOW = Range(0, 1 << 32)  # what a device with 32 address bits reaches
 
 
-class NoRoom(MemdError):
+class NoRoom(Failed):
     """A proof that the map has no room for what was asked, with the reason and what would make room."""
 
 
-class Undecidable(MemdError):
+class Undecidable(Failed):
     """The planner gave up: too many arrangements to try. No plan, and no proof either."""
 
 

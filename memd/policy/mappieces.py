@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from memd.errors import InvalidArgs
-from memd.model_map import MIB, PAGE_BLOCK, MemoryMap, Range, Region, RegionKind
+from memd.model_map import MIB, PAGE_BLOCK, DeviceTree, IoEntry, MemoryMap, Range, Region, RegionKind
 from memd.policy.mapask import LOW
 from memd.policy.mapfit import Piece, Span, subtract
 
@@ -70,7 +70,7 @@ def _as_carveout(piece: Piece) -> Piece:
 
 
 def dynamic(shape: MemoryMap) -> tuple[Piece, ...]:
-    """Pieces that the kernel places, in its order; the default area of `cma=` comes last."""
+    """Pieces that the kernel places, in its order; the default area, of `cma=` or built in, comes last."""
     found = [
         Piece(region.path, region.size, dynamic_alignment(region, shape), windows(region))
         for region in shape.regions
@@ -86,7 +86,13 @@ def dynamic_alignment(region: Region, shape: MemoryMap) -> int:
 
 
 def _argument(shape: MemoryMap) -> tuple[Piece, ...]:
-    if shape.cma is None or not shape.cma.size or (shape.cma.base is not None and shape.cma.end is None):
+    if shape.cma is None:
+        return tuple(
+            Piece("cma=", rounded(one.size, block(shape)), block(shape), (span(LOW),))
+            for one in shape.regions
+            if not one.path and one.size
+        )
+    if not shape.cma.size or (shape.cma.base is not None and shape.cma.end is None):
         return ()
     reach = (shape.cma.base or 0, shape.cma.end or LOW.end)
     return (Piece("cma=", rounded(shape.cma.size, block(shape)), block(shape), (reach,)),)
@@ -103,6 +109,14 @@ def fixed(shape: MemoryMap, names: Sequence[str], target: str, avoid: Sequence[R
     if shape.cma is not None and shape.cma.base is not None and shape.cma.end is None:
         stays.append((shape.cma.base, shape.cma.base + rounded(shape.cma.size, block(shape))))
     return [*stays, *(span(one) for one in shape.memreserve), *(span(one) for one in avoid)]
+
+
+def in_use(tree: DeviceTree, iomem: Sequence[IoEntry] = ()) -> tuple[Range, ...]:
+    """Memory that the bootloader filled before the kernel reads the map: its image, where the running one tells, and the initrd."""
+    kernel = [entry.range for entry in iomem if entry.name.startswith("Kernel ")]
+    values = tree.chosen.properties if tree.chosen else {}
+    start, end = (int.from_bytes(values.get(f"linux,initrd-{word}", b""), "big") for word in ("start", "end"))
+    return (*kernel, *([Range(start, end - start)] if end > start else []))
 
 
 def free(ram: Sequence[Range], stays: Sequence[Span]) -> tuple[Span, ...]:

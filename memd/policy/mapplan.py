@@ -166,7 +166,7 @@ def _ram(board: Board, ask: Ask, goal: _Goal) -> tuple[Range, ...]:
     if (stays_put or goal.extra) and not ask.may_move:
         return (Range(*WHOLE),)
     raise InvalidArgs(
-        f"{board.shape.source} leaves RAM to the bootloader, so nobody knows where there is room: say --ram START-END, "
+        f"{board.shape.source} leaves RAM to the bootloader, so nobody knows where there is room: say --ram SIZE@START, "
         "as /proc/iomem of the board shows it, or --at ADDRESS"
     )
 

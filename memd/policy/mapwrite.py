@@ -14,12 +14,12 @@ MAINLINE = "mainline"
 def files(plan: Drawn, stem: str, kernel: str, dts: tuple[str, str] | None = None) -> dict[str, str]:
     """Text by file name. `stem`: what the names begin with; `dts`: name and text of the board's source, where it is at hand."""
     found: dict[str, str] = {}
+    moves = mapdts.moves(plan)
+    if moves is not None:  # first: the overlay goes on what was built of it
+        found |= {f"{stem}.dtsi": moves} if dts is None else {f"{stem}.patch": mapdts.patch(*dts, moves)}
     overlay = mapdts.overlay(plan, _devices(plan, kernel))
     if overlay is not None:
         found[f"{stem}.dtso"] = overlay
-    moves = mapdts.moves(plan)
-    if moves is not None:
-        found |= {f"{stem}.dtsi": moves} if dts is None else {f"{stem}.patch": mapdts.patch(*dts, moves)}
     if plan.ask.heap and kernel == QCOM:
         found |= {f"{stem}-heap/{name}": text for name, text in mapheap.files(plan.ask.name).items()}
     return found

@@ -237,5 +237,5 @@ def test_the_map_as_a_table(here: Path, capsys: pytest.CaptureFixture[str]) -> N
     status, out, _ = said(capsys, "--tree", str(MAPS / "vendor.dts"))
 
     assert status == 0
-    assert "0x86100000  0x888fffff" in out
+    assert "0x86100000        0x888fffff" in out
     assert json.loads(said(capsys, "--tree", str(MAPS / "vendor.dts"), "--json")[1])["board"] == "The vendor's page"

@@ -168,7 +168,7 @@ def test_what_is_in_use_is_avoided(page: DeviceTree) -> None:
 def test_without_known_ram_an_address_is_needed(page: DeviceTree) -> None:
     blind = Board(page, replace(mapread.read(page), ram=None))
 
-    with pytest.raises(InvalidArgs, match="--ram START-END"):
+    with pytest.raises(InvalidArgs, match="--ram SIZE@START"):
         mapplan.plan(blind, Ask(Action.ADD, "mine", MIB))
     assert mapplan.plan(blind, Ask(Action.ADD, "mine", MIB, at=0xA0000000)).notes[0].startswith("RAM is not known")
 
