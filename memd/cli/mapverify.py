@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from memd.cli import common, exits, mapplan
-from memd.cli.render import Look, safe, table
+from memd.cli.render import Look, safe, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,12 +55,17 @@ def _json(one: Outcome) -> dict[str, object]:
     }
 
 
+def _line(one: Outcome, look: Look) -> str:
+    """`WRONG    wpss@84900000: still there (device tree); planned: gone`"""
+    head = look.paint(f"{MARKS[one.right]:9}", "red" if one.right is False else "")
+    words = f"{one.subject}: {one.seen} ({one.source})" + ("" if one.right else f"; planned: {one.expected}")
+    first, *rest = wrap(safe(words), max((look.width or 100) - 9, 30))
+    return "".join(f"{row}\n" for row in (head + first, *(" " * 9 + row for row in rest)))
+
+
 def text(wish: str, outcomes: Sequence[Outcome], shown: Sequence[Outcome], look: Look) -> str:
     """What is wrong in full, and a count of the rest."""
-    rows = [
-        (MARKS[one.right], safe(one.subject), safe(one.expected), safe(one.seen), str(one.source)) for one in shown
-    ]
-    lines = table(look, ("", "WHAT", "PLANNED", "SEEN", "SAYS"), rows) if rows else ""
+    lines = "".join(_line(one, look) for one in shown)
     wrong = sum(one.right is False for one in outcomes)
     untold = sum(one.right is None for one in outcomes)
     right = len(outcomes) - wrong - untold

@@ -9,6 +9,7 @@ seen it whole: its FdtRo class looks at the header alone, and reads behind the e
 
 from __future__ import annotations
 
+import ctypes
 import os
 import struct
 from collections.abc import Iterator, Mapping
@@ -127,7 +128,7 @@ class _Flat:
             self._top(offset, path)
         elif depth == 2 and path.startswith("/reserved-memory/"):
             self._children.append(self._node(offset, path))
-        value = self._fdt.fdt_getprop(self._flat, offset, USER)[0]
+        value = self._property(offset, USER)
         if value is not None:
             for phandle in set(cells(value)):
                 self._users.setdefault(phandle, []).append(path)
@@ -135,11 +136,21 @@ class _Flat:
     def _top(self, offset: int, path: str) -> None:
         if path in ("/chosen", "/reserved-memory", "/__symbols__"):
             self._found.setdefault(path, self._node(offset, path))
-        elif is_memory(path[1:], self._fdt.fdt_getprop(self._flat, offset, "device_type")[0]):
+        elif is_memory(path[1:], self._property(offset, "device_type")):
             self._memory.append(self._node(offset, path))
 
     def _node(self, offset: int, path: str) -> Node:
         return Node(path.rpartition("/")[2], path, self._properties(offset))
+
+    def _property(self, offset: int, name: str) -> bytes | None:
+        """One value; None where it is not there."""
+        found = self._fdt.fdt_getprop(self._flat, offset, name)
+        if isinstance(found, int):
+            # Debian 12's binding (1.6.1) answers with the bare code, and gives back a reference to None that it never took:
+            # some hundred properties that are not there, and the interpreter aborts.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(None))
+            return None
+        return found[0]  # type: ignore[no-any-return]
 
     def _properties(self, offset: int) -> Mapping[str, bytes]:
         found: dict[str, bytes] = {}
