@@ -24,7 +24,7 @@ def size(count: int | None) -> str:
 def wish(ask: Ask) -> str:
     """The wish as memctl's own options."""
     if ask.action is Action.CMA:
-        return f"--cma {ask.argument}"
+        return f"--set-cma {ask.argument}"
     words = [f"--{ask.action.value} {ask.name}"]
     words += [f"--size {size(ask.size)}"] if ask.size else []
     words += [f"--at {ask.at:#x}"] if ask.at is not None else []

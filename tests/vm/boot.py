@@ -65,7 +65,7 @@ def _booted(trial: Trial, image: Path) -> Iterator[subprocess.Popen[bytes]]:
     told = f"systemd.wants=memd-test.service systemd.mask=serial-getty@{qemu.console(trial.machine)}.service"
     if trial.long:
         told += " memd.tests=all"
-    if trial.machine.long or not trial.long:
+    if trial.machine.long or trial.machine.plans or not trial.long:
         told += f" memd.files={','.join(trial.machine.only)} memd.without={','.join(trial.machine.without)}"
     words = qemu.command(trial.machine, trial.kernel, image, trial.work, told, keep=trial.power_cuts)
     words += [*qemu.ports(trial.work), "-nic", "none"]

@@ -11,7 +11,8 @@ class Machine:
     """One emulated machine. `memory` in MiB; `board` gives it the vendor page's reserved-memory map.
 
     A submission runs each test where its outcome may differ, not everywhere: `only` these files, or all but `without`. The long run does
-    everything on every machine, and has machines of its own for some (`long`)."""
+    everything on every machine, and has machines of its own for some (`long`). `plans`: what `memctl map plan` is asked for, one after
+    the other, before it boots; such a machine is another board, and runs only what `only` says."""
 
     name: str
     kernel: kernels.Kernel
@@ -22,6 +23,7 @@ class Machine:
     only: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     long: bool = False
+    plans: tuple[str, ...] = ()
 
 
 _THP = ("test_machine", "test_memd_cma", "test_memd_map", "test_reference")  # only the page block is another
@@ -41,11 +43,23 @@ _BROKER = (
 _ACCOUNTS = ("test_machine", "test_memd_accounts", "test_memd_floor", "test_memd_stateful", "test_memd_trouble")
 _CMA = "cma=512M dma_heap.mem_accounting=1"  # half of its memory
 
+# A carve-out grows and its neighbour moves; a new carve-out; a new CMA region with its heap; another cma=
+_PLANS = ("--grow camera --size 6M --may-move wpss", "--add npu --size 4M", "--heap media --size 24M", "--set-cma 32M")
+
 # Two run at a time, each as soon as its root file system is there: the foreign one takes longest.
 MACHINES = (
     Machine("x86_64", kernels.X86_64, rootfs.TRIXIE_AMD64, 1024, "cma=64M", without=_SHARED),
     Machine("x86_64-6.1", kernels.X86_64_OLD, rootfs.BOOKWORM_AMD64, 512, "cma=64M", only=_OLD),
     Machine("arm64", kernels.ARM64, rootfs.TRIXIE_ARM64, 3072, board=True, only=_ARM64),
+    Machine(
+        "arm64-planned",
+        kernels.ARM64,
+        rootfs.TRIXIE_ARM64,
+        3072,
+        board=True,
+        only=("test_planned",),
+        plans=_PLANS,
+    ),
     Machine("x86_64-broker", kernels.X86_64, rootfs.TRIXIE_AMD64, 2048, "cma=64M memd.bus=broker", only=_BROKER),
     Machine("x86_64-cma", kernels.X86_64, rootfs.TRIXIE_AMD64, 1024, _CMA, only=_ACCOUNTS, long=True),
     Machine("arm64-thp", kernels.ARM64_THP, rootfs.TRIXIE_ARM64, 3072, board=True, only=_THP),

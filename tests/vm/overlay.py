@@ -6,6 +6,9 @@ import subprocess
 from pathlib import Path
 
 import kernels
+import planned
+import qemu
+from machines import Machine
 from say import StepFailed
 
 HERE = Path(__file__).parent
@@ -20,6 +23,15 @@ def common(directory: Path, arguments: list[str]) -> Path:
     shutil.copytree(INSIDE, directory / TESTS / "inside", ignore=shutil.ignore_patterns("__pycache__", ".*"))
     (directory / TESTS / "args").write_text(shlex.join(arguments))
     return directory
+
+
+def plans(common: Path, machine: Machine, work: Path) -> None:
+    """The files of what was planned for this machine, for `memctl map verify` in it."""
+    work.mkdir()
+    qemu.board(machine, work)
+    for file in work.glob("plan-*.json"):
+        (common / TESTS / planned.INSIDE).mkdir(exist_ok=True)
+        shutil.copy(file, common / TESTS / planned.INSIDE)
 
 
 def native(directory: Path, arch: str, built: list[Path]) -> Path:

@@ -3,6 +3,7 @@
 import subprocess
 from pathlib import Path
 
+import planned
 from machines import Machine
 
 CONFIG = Path(__file__).parent / "config"
@@ -24,9 +25,11 @@ def command(
         "-drive",
         f"file={image},if=virtio,format=raw,snapshot={'off' if keep else 'on'}",
     ]
-    if machine.board:
-        words += ["-dtb", str(_seed_dtb(machine, work))]
     told = f"console={console(machine)} root=/dev/vda rw panic=-1 net.ifnames=0"
+    if machine.board:
+        tree, argument = board(machine, work)
+        words += ["-dtb", str(tree)]
+        told += f" {argument}"
     return [*words, "-append", f"{told} memd.machine={machine.name} {machine.append} {append}"]
 
 
@@ -51,14 +54,17 @@ def network(ssh_port: int | None) -> tuple[list[str], str]:
     return ["-nic", f"user,restrict=on,model=virtio-net-pci{forward}"], told
 
 
-def _seed_dtb(machine: Machine, work: Path) -> Path:
-    """QEMU's own device tree of the board with the vendor page's reserved-memory map appended."""
-    board, source, result = work / "virt.dtb", work / "board.dts", work / "board.dtb"
+def board(machine: Machine, work: Path) -> tuple[Path, str]:
+    """QEMU's own device tree of the board with the vendor page's reserved-memory map appended, and planned on; and what the plans say to
+    the kernel. The plans' files are left in `work`."""
+    tree, source, result = work / "virt.dtb", work / "board.dts", work / "board.dtb"
     program, *model = _MODEL[machine.kernel.arch]
-    dump = [program, *model, "-M", f"dumpdtb={board}", "-smp", "2", "-m", str(machine.memory), "-nographic"]
+    dump = [program, *model, "-M", f"dumpdtb={tree}", "-smp", "2", "-m", str(machine.memory), "-nographic"]
     subprocess.run(dump, check=True, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    subprocess.run(["dtc", "-q", "-I", "dtb", "-O", "dts", "-o", str(source), str(board)], check=True)
+    subprocess.run(["dtc", "-q", "-I", "dtb", "-O", "dts", "-o", str(source), str(tree)], check=True)
     with source.open("a") as file:
         file.write((CONFIG / "seed-reserved-memory.dtsi").read_text())
+    if machine.plans:
+        return planned.make(source, machine.plans, machine.memory, work)
     subprocess.run(["dtc", "-q", "-I", "dts", "-O", "dtb", "-o", str(result), str(source)], check=True)
-    return result
+    return result, ""

@@ -153,6 +153,9 @@ def _test(arguments: argparse.Namespace, work: Path) -> int:
     machines = [machine for machine in MACHINES if machine.name in wanted]
     built = _prepare(machines)
     common = overlay.common(work / "common", _pytest_arguments(arguments))
+    for machine in machines:
+        if machine.plans:
+            overlay.plans(common, machine, work / f"{machine.name}-plans")
     package = _package(arguments, work)
     with ThreadPoolExecutor(3) as assembly, ThreadPoolExecutor(2) as pool:
         images = _images(assembly, machines, package, [common], work)

@@ -26,6 +26,7 @@ EXPECTED = {
     "x86_64-6.1": _BASE | {"cma=64M"},
     "x86_64-cma": _BASE | _NEW | _TRIXIE | {"cma=512M", "mem-accounting"},
     "arm64": _BASE | _NEW | _TRIXIE | _ARM64,
+    "arm64-planned": _BASE | _NEW | _TRIXIE | _ARM64 | {"planned", "heap:media", "cma:media"},
     "arm64-thp": _BASE | _NEW | _TRIXIE | _ARM64 | {"thp"},
 }
 
@@ -75,6 +76,7 @@ def read() -> set[str]:
         "reserved-memory": Path("/proc/device-tree/reserved-memory").is_dir(),
         "thp": Path("/sys/kernel/mm/transparent_hugepage").is_dir(),
         "boot-log-carveouts": "OF: reserved mem: 0x" in _output("dmesg"),
+        "planned": MACHINE == "arm64-planned",
         "systemd-254": int(_output("systemctl", "--version").split()[1]) >= 254,
     }
     facts = {name for name, there in present.items() if there}
