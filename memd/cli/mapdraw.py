@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memd.cli.render import Look, safe, table
@@ -59,6 +58,8 @@ def write_change(arguments: argparse.Namespace, drawn: Drawn) -> None:
 
 
 def _write(arguments: argparse.Namespace, picture: Picture) -> None:
+    from pathlib import Path
+
     from memd.policy import maphtml, mapsvg
 
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memd.cli import common, exits, mapdraw, mapsource
@@ -126,6 +125,8 @@ def _source(file: str | None) -> tuple[str, str] | None:
     """The board's own source, which moves are a patch to."""
     if not file or not file.endswith(mapsource.SOURCE):
         return None
+    from pathlib import Path
+
     try:
         return os.path.basename(file), Path(file).read_text(encoding="utf-8", errors="surrogateescape")
     except OSError as error:
@@ -133,6 +134,8 @@ def _source(file: str | None) -> tuple[str, str] | None:
 
 
 def _write(directory: str, files: Mapping[str, str]) -> None:
+    from pathlib import Path
+
     try:
         for name, words in files.items():
             path = Path(directory, name)
@@ -202,6 +205,8 @@ def _bound(word: str) -> int:
 
 def load(file: str) -> str:
     """A plan's text; - is standard input."""
+    from pathlib import Path
+
     try:
         if file == "-":
             return sys.stdin.read()
