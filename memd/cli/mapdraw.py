@@ -72,23 +72,23 @@ def _write(arguments: argparse.Namespace, picture: Picture) -> None:
 
 def picture(shape: MemoryMap, look: Look, findings: Sequence[MapFinding] = ()) -> str:
     """The bar, and a table of regions and gaps below it."""
-    from memd.policy import mapscale, mapscene
+    from memd.policy import mapscale, mapscene, mapwords
 
     spots = mapscale.spots(shape)
     line = mapscale.axis([shape], spots)
     scene = mapscene.scene(shape, line, spots, findings)
-    rows = [_row(row, findings) for row in scene.rows]
+    rules = mapwords.by_region(findings)
+    rows = [_row(row, rules.get(row.name, set()) if row.path else set()) for row in scene.rows]
     told = table(look, HEADS, rows, frozenset({"SIZE"})) if rows else "no reserved memory\n"
     more = f"{scene.left_out} more are not shown\n" if scene.left_out else ""
     return bar(scene.rows, line, look) + told + more
 
 
-def _row(row: Row, findings: Sequence[MapFinding]) -> tuple[str, ...]:
+def _row(row: Row, rules: set[str]) -> tuple[str, ...]:
     first, last = str(row.where).split("..") if row.where else ("?", "?")
     about = "about " if row.foretold else ""
-    rules = sorted({one.rule for one in findings if row.path and row.name in one.regions})
     name = safe(row.name) if _kind(row) != row.name else ""
-    return (about + first, last, row.size, _kind(row), name, ", ".join(rules))
+    return (about + first, last, row.size, _kind(row), name, ", ".join(sorted(rules)))
 
 
 def _kind(row: Row) -> str:

@@ -60,16 +60,19 @@ def scene(
     changes: Mapping[str, Change] | None = None,
 ) -> Scene:
     """`changes`: by path, for badges."""
-    rows = [_region(spot, line, findings, (changes or {}).get(spot.region.path)) for spot in spots]
+    by_name: dict[str, list[MapFinding]] = {}
+    for one in sorted(findings, key=lambda one: ORDER[one.severity]):
+        for name in one.regions:
+            by_name.setdefault(name, []).append(one)
+    rows = [_region(s, line, by_name.get(s.region.name, []), (changes or {}).get(s.region.path)) for s in spots]
     rows += [_reserved(one, line) for one in shape.memreserve if one.size]
     rows += [_gap(one, line) for one in mapscale.gaps(line, spots, shape.memreserve)]
     rows.sort(key=lambda row: (row.where is None, row.where or Range(0, 0)))
     return _laid_out(rows, line)
 
 
-def _region(spot: Spot, line: Axis, findings: Sequence[MapFinding], change: Change | None) -> Row:
+def _region(spot: Spot, line: Axis, mine: Sequence[MapFinding], change: Change | None) -> Row:
     region, where = spot.region, spot.range
-    mine = sorted((one for one in findings if region.name in one.regions), key=lambda one: ORDER[one.severity])
     return Row(
         CLASSES[region.kind],
         region.name,
