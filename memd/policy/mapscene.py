@@ -80,13 +80,21 @@ def _region(spot: Spot, line: Axis, mine: Sequence[MapFinding], change: Change |
         _words(spot),
         where,
         _badge(change),
-        tuple(f"{one.severity.value}: {one.what}" for one in mine[:MOST_FINDINGS]),
+        tuple(_in_short(one, region.name) for one in mine[:MOST_FINDINGS]),
         mine[0].severity.value if mine else "",
         region.path,
         spot.foretold,
         None if where is None else line.at(where.base),
         None if where is None else line.at(where.end),
     )
+
+
+def _in_short(one: MapFinding, name: str) -> str:
+    """For a row of its own: what others it is about, else what it is. A note about many regions is told in full elsewhere."""
+    others = [other for other in one.regions if other != name]
+    if len(others) > 1:
+        return f"{one.severity.value}: {one.rule}, as {len(others)} others"
+    return f"{one.severity.value}: " + (f"{one.rule} with {others[0]}" if others else one.what)
 
 
 def _words(spot: Spot) -> tuple[str, ...]:

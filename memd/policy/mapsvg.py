@@ -12,6 +12,7 @@ from memd.policy.mapscene import Picture, Row, Scene, is_gap
 
 ROW, BAND, BAR, MIDDLE, MARGIN, TOP, FOOT = 450, 84, 46, 96, 24, 104, 58
 NAME_CUT = 40
+FINDING_CUT = 58
 THIN = 1.6  # pixels of a region on the line that would otherwise be thinner
 STYLE = """
 .map{--ink:#16202b;--soft:#5b6876;--line:#d5dbe1;--paper:#fff;--free:#eef3f1;--free-ink:#4f6f62;--hole:#e4e6ea;--carveout:#4357ad;
@@ -201,7 +202,7 @@ def _card(row: Row, sign: int) -> Iterator[str]:
     for number, words in enumerate(row.findings):
         y = row.top + 33 + 15 * (number + 1)
         severity = words.partition(":")[0]
-        yield f'<text class="finding {severity}" x="{x + 16}" y="{y:.1f}">{safe("▲ " + cut(words, 68))}</text>'
+        yield f'<text class="finding {severity}" x="{x + 16}" y="{y:.1f}">{safe("▲ " + cut(words, FINDING_CUT))}</text>'
 
 
 def _pill(words: str, right: float, top: float) -> str:

@@ -171,7 +171,7 @@ def test_findings_are_marked_where_they_are() -> None:
     rows = {row.name: row for row in picture.scenes[0].rows}
 
     assert rows["a@80000000"].severity == rows["b@80100000"].severity == "error"
-    assert "overlap" in rows["a@80000000"].findings[0]
+    assert rows["a@80000000"].findings[0] == "error: overlap with b@80100000"
     assert "▲ error: " in mapsvg.svg(picture)
 
 
