@@ -1,13 +1,19 @@
 # On a fresh Debian 12 or 13: `make demo` shows the main job, `make test` tests what needs no virtual machine, `make test-vm` the rest.
 PYTHON = .venv/bin/python
 
-.PHONY: boards demo test test-vm test-vm-long test-vm-broken test-board vm-shell bench docs deb prepare clean
+.PHONY: boards demo test test-browser test-vm test-vm-long test-vm-broken test-board vm-shell bench docs deb prepare clean
 
 demo: prepare
 	@$(PYTHON) packaging/demo
 
 test: prepare
 	$(PYTHON) -m pytest
+	@echo "Not run here: the map's page in a real browser (make test-browser, installs Chromium), and real kernels (make test-vm)."
+
+# The map's page in Debian's Chromium, which this installs; MEMD_PICTURES=DIRECTORY keeps the screenshots.
+test-browser: prepare
+	packaging/prepare-browser
+	MEMD_BROWSER=required $(PYTHON) -m pytest tests/browser
 
 # Real kernels in QEMU; docs/testing-vm.md. Needs nothing of .venv.
 test-vm:

@@ -18,7 +18,7 @@ _memctl() {
                 bus=(--bus "${COMP_WORDS[index + 1]}")
                 ((index++))
                 ;;
-            --heap | --owner | --older | --write-off | --name | --heap-map | --tree | --base | --moved | --sarif | --overlay | -I | --include | --ram | --pageblock | --cma | --kernel | --log) ((index++)) ;;
+            --heap | --owner | --older | --write-off | --name | --heap-map | --tree | --base | --moved | --sarif | --overlay | -I | --include | --ram | --pageblock | --cma | --kernel | --log | --add | --grow | --move | --set-cma | --size | --kind | --at | --within | --alignment | --label | --may-move | --output | -o | --svg | --html | --plan) ((index++)) ;;
             -*) ;;
             *) if [[ -z $command ]]; then command=${COMP_WORDS[index]}; else words+=("${COMP_WORDS[index]}"); fi ;;
         esac
@@ -26,8 +26,9 @@ _memctl() {
     case $previous in
         --bus) mapfile -t COMPREPLY < <(compgen -W 'system session' -- "$current"); return ;;
         --heap) mapfile -t COMPREPLY < <(compgen -W "$(_memctl_heaps "${bus[@]}")" -- "$current"); return ;;
-        --owner | --older | --write-off | --name | --heap-map | --moved | --ram | --pageblock | --cma | --kernel) return ;;
-        --tree | --base | --sarif | --overlay | -I | --include | --log)
+        --owner | --older | --write-off | --name | --heap-map | --moved | --ram | --pageblock | --cma | --kernel | --add | --grow | --move | --set-cma | --size | --at | --within | --alignment | --label | --may-move) return ;;
+        --kind) mapfile -t COMPREPLY < <(compgen -W 'carve-out cma' -- "$current"); return ;;
+        --tree | --base | --sarif | --overlay | -I | --include | --log | --output | -o | --svg | --html | --plan)
             compopt -o filenames 2>/dev/null
             mapfile -t COMPREPLY < <(compgen -f -- "$current")
             return
@@ -58,8 +59,13 @@ _memctl() {
         map)
             local tree='--overlay -I --include --ram --pageblock --cma --kernel --log'
             case ${words[0]:-} in
-                '') options="check --tree $tree $options" ;;
-                check) options="--base --moved --sarif --strict --rules $tree $options" ;;
+                '') options="check plan verify --tree --svg --html $tree $options" ;;
+                plan)
+                    options="--add --grow --move --heap --set-cma --size --kind --at --within --alignment --label $options"
+                    options="--may-move --output -o --svg --html $tree $options"
+                    ;;
+                verify) options="--all $options" ;;
+                check) options="--base --moved --plan --sarif --strict --rules $tree $options" ;;
             esac
             if ((${#words[@]})) && [[ $current != -* ]]; then
                 compopt -o filenames 2>/dev/null
