@@ -21,10 +21,11 @@ class Unreachable(MemdError):
 
 # Names that mean: the call never reached a memd. Spawn.* and systemd1.* come from an activation that failed.
 GONE = ("ServiceUnknown", "NameHasNoOwner", "NoServer", "Disconnected", "NoReply", "TimedOut", "Timeout")
+LOCAL = (errors.ConfigError, errors.BadDeviceTree)  # never come over a bus as themselves
 BY_NAME: dict[str, type[MemdError]] = {
     kind.bus_name: kind
     for kind in vars(errors).values()
-    if isinstance(kind, type) and issubclass(kind, MemdError) and kind is not errors.ConfigError
+    if isinstance(kind, type) and issubclass(kind, MemdError) and kind not in LOCAL
 } | {
     errors.PREFIX + "Failed": Failed,
     DBUS + "LimitsExceeded": errors.LimitsExceeded,
