@@ -103,7 +103,8 @@ def _zram(facts: ZramFacts) -> Line:
 
 def ratio(facts: ZramFacts) -> str:
     """What zram gains in the end: bytes stored for each byte of RAM, allocator's overhead included; "-" when empty."""
-    return f"{facts['original'] / facts['mem_used']:.1f}" if facts["original"] and facts["mem_used"] else "-"
+    held = facts["original"] - facts.get("backed", 0)  # what lies on the backing device costs none
+    return f"{held / facts['mem_used']:.1f}" if held > 0 and facts["mem_used"] else "-"
 
 
 def _swaps(status: Status) -> list[Line]:

@@ -47,7 +47,7 @@ _memctl() {
         run) options="--heap-map --verbose -- $options" ;;
         zram)
             case ${#words[@]} in
-                0) options="set $options" ;;
+                0) options="set --watch $options" ;;
                 1) options="$(cd /sys/block 2>/dev/null && ls -d zram* 2>/dev/null) $options" ;;
                 *) options="Size= Algorithms= Recompress= MemLimit= BackingDevice= Priority= Discard= --force --no-wait $options" ;;
             esac

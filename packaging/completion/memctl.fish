@@ -60,6 +60,7 @@ complete -c memctl -n '__fish_seen_subcommand_from map' -l strict -d 'Warnings c
 complete -c memctl -n '__fish_seen_subcommand_from map' -l rules -d 'List the rules'
 complete -c memctl -n '__fish_seen_subcommand_from config' -F -a 'check import'
 complete -c memctl -n '__fish_seen_subcommand_from config' -l explain -x -a '(__fish_complete_users)' -d 'Which rule decides for a user or PID'
+complete -c memctl -n '__fish_seen_subcommand_from zram' -l watch -d 'Go on, every 2s'
 complete -c memctl -n '__fish_seen_subcommand_from zram' -a set -d 'Change a device in use'
 complete -c memctl -n '__fish_seen_subcommand_from set' -l force -d 'In spite of memory pressure'
 complete -c memctl -n '__fish_seen_subcommand_from set' -l no-wait -d 'Do not wait for the end'

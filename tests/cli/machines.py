@@ -26,7 +26,7 @@ BOARD: Status = {
     },
     "zram_state": "active",
     "zram_reason": "3G on /dev/zram0 with zstd",
-    "maintenance": {},
+    "maintenance": {"enabled": True, "period": 3600.0, "next": 1500.0, "day_budget": G, "day_left": 700 * M},
     "swap_words": [],
     "zram": [
         {
@@ -42,6 +42,44 @@ BOARD: Status = {
             "mem_used_max": 301 * M,
             "same_pages": 812,
             "huge_pages": 10,
+            "huge_since": 44,
+            "room": 2 * G,
+            "failed_reads": 0,
+            "failed_writes": 0,
+            "backing_device": "/dev/dm-0",
+            "backing_size": 4 * G,
+            "backed": 100 * M,
+            "written_back": 324 * M,
+            "read_back": 12 * M,
+            "maintenance": [
+                {
+                    "work": "writeback",
+                    "before": 310 * M,
+                    "after": 290 * M,
+                    "written": 80 * M,
+                    "seconds": 2.5,
+                    "skipped": "the machine got busy",
+                    "failed": False,
+                },
+                {
+                    "work": "recompress",
+                    "before": 290 * M,
+                    "after": 284 * M,
+                    "written": 0,
+                    "seconds": 1.1,
+                    "skipped": "",
+                    "failed": False,
+                },
+                {
+                    "work": "compact",
+                    "before": 0,
+                    "after": 0,
+                    "written": 0,
+                    "seconds": 0.0,
+                    "skipped": "Invalid argument",
+                    "failed": True,
+                },
+            ],
         }
     ],
     "swap": [
@@ -157,7 +195,17 @@ HOSTILE: Status = {
     ],
     "owners": [{"owner": "\x1b[m", "lent_bytes": 1, "lent_buffers": 1, "refused": 1, "last_refusal": "\x1b\n"}],
     "pressure": {"level": "\x1b[0m", "since": 1.0, "mode": "\x07"},
-    "zram": [{**BOARD["zram"][0], "device": "/dev/\x1bzram", "algorithm": "\x1bz"}],
+    "zram": [
+        {
+            **BOARD["zram"][0],
+            "device": "/dev/\x1bzram",
+            "algorithm": "\x1bz",
+            "failed_writes": 3,
+            "backing_device": "/\x1bb",
+        }
+    ],
+    "maintenance": {"enabled": True, "postponed": "\x1b[2J"},
+    "swap_words": ["\x1b[2J"],
     "swap": [{"path": "/\x1bswap", "kind": "\x1bfile", "size": 1, "used": 0, "priority": 0}],
     "swap_fill": BOARD["swap_fill"],
 }
