@@ -63,7 +63,10 @@ def _show(status: Status, arguments: argparse.Namespace, *, again: bool = False)
         common.print_json({key: status[key] for key in SHOWN}, line=again)  # type: ignore[literal-required]  # names of Status
     else:
         clear = CLEAR if again and sys.stdout.isatty() else ""
-        print(clear + text(status, common.look()), end="" if clear or not again else "\n")
+        print(
+            clear + text(status, common.look()) + zramshow.regions(common.look()),
+            end="" if clear or not again else "\n",
+        )
     sys.stdout.flush()
 
 

@@ -84,3 +84,18 @@ def _maintenance(facts: MaintenanceFacts, *, backed: bool) -> list[str]:
             else f"{format_size(facts['day_budget'])} a day may be written"
         )
     return [f"maintenance: {', '.join(words)}"]
+
+
+def regions(look: Look) -> str:
+    """What zram's pages take of each CMA region: asked of the kernel here, by root, since memd has no business with every page's flags."""
+    from memd.errors import BadKernelFile
+    from memd.kernel import zspages
+    from memd.kernel.root import Root
+
+    try:
+        found = zspages.in_regions(Root())
+    except (OSError, BadKernelFile):
+        return ""
+    shares = ", ".join(f"{safe(name)} {format_size(size)}" for name, size in sorted(found.items()) if size)
+    line = f"in CMA regions, at most: {shares} (movable, and moved when a region is asked for)"
+    return "".join(f"{part}\n" for part in wrap(line, look.width or 10_000)) if shares else ""

@@ -17,7 +17,7 @@ from memd.kernel.root import Root
 from memd.model import Buffer, Caller, Config, Event, Grant, Heap, HeapKind, Level, Request, Rule, Verdict
 from memd.names import MESSAGE_WRITTEN_OFF
 from memd.policy import admission, arguments, owners, rules
-from memd.service import facts, source, totals
+from memd.service import cmacompact, facts, source, totals
 from memd.service.charges import Reservation
 from memd.service.counter import Counter, areas
 from memd.service.errand import Errand
@@ -234,6 +234,7 @@ class Broker:
         heap, short = request.heap, self._level() is not Level.NONE
         apart = request.total >= LARGE or (short and request.total > INLINE)
         errand = Errand(self._ledger, reservation, caller, request, self._requester if apart else None)
+        errand.before = cmacompact.before(self._root, heap.kind, request.total, self._config.care.compact_before_cma)
         if heap.kind in MAY_INLINE and request.total <= INLINE and not short:
             errand.work_here()
             return await errand.answer()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from memd.errors import Busy, MemdError
 from memd.kernel import dmabuf
@@ -32,6 +32,7 @@ class Errand:
     ) -> None:
         """`apart`: who makes it in a process of its own."""
         self._apart = apart
+        self.before: Callable[[], None] | None = None  # in the area's own thread
         self._ledger, self._reservation = ledger, reservation
         self._caller, self._request = caller, request
         self._answer: asyncio.Future[list[Grant] | MemdError] = asyncio.get_running_loop().create_future()
@@ -56,6 +57,8 @@ class Errand:
         return result
 
     def work(self) -> list[int]:
+        if self.before:
+            self.before()
         if self._apart:
             return source.allocate_apart(self._apart, self._request.heap, self._request.sizes)
         return source.allocate(self._request.heap, self._request.sizes)
