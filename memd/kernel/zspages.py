@@ -1,9 +1,9 @@
 """How much of a CMA region zram's pages take. Documents: Documentation/admin-guide/mm/pagemap.rst (/proc/kpageflags, 2.6.25), CMA's debugfs
 (mm/cma_debug.c, CONFIG_CMA_DEBUGFS); nr_zspages of /proc/vmstat since 4.8.
 
-Facts that bite: a zspage has no flag of its own in kpageflags. In a CMA region a page that is in use is movable: it is on an LRU list, mapped,
-a page of a movable driver, which in practice is zsmalloc, or it was given out by CMA itself. What is left after the others is zram's, and at
-most that: free pages in per-CPU lists have no flag either. Both files are root's. Pages of this machine's size.
+Facts that bite: a zspage has no flag of its own in kpageflags. In a CMA region a page that is in use is movable: it is on an LRU list,
+mapped, a page of a movable driver, which in practice is zsmalloc, or it was given out by CMA itself. What is left after the others is
+zram's, and at most that: free pages in per-CPU lists have no flag either. Both files are root's. Pages of this machine's size.
 """
 
 from __future__ import annotations

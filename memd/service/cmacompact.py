@@ -1,5 +1,5 @@
-"""Compaction of zram before a large request to a CMA heap: its pages are movable, so they settle in CMA regions, and the fewer there are, the
-fewer have to move. Off unless `CompactBeforeCma=` says from which size on.
+"""Compaction of zram before a large request to a CMA heap: its pages are movable, so they settle in CMA regions, and the fewer there
+are, the fewer have to move. Off unless `CompactBeforeCma=` says from which size on.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from memd.errors import BadKernelFile
 from memd.kernel import swaps, zramcare
 from memd.kernel.root import Root
 from memd.model import HeapKind
-from memd.policy import zramplan
+from memd.policy import zramsections
 
 
 def before(root: Root, kind: HeapKind, size: int, least: int) -> Callable[[], None] | None:
@@ -24,7 +24,7 @@ def compact(root: Root) -> None:
     """Each zram that is swap. What can't be compacted is no reason not to try the request."""
     with contextlib.suppress(OSError, BadKernelFile):
         for swap in swaps.read(root) or ():
-            name = zramplan.zram_name(swap)
+            name = zramsections.zram_name(swap)
             if name:
                 with contextlib.suppress(OSError):
                     zramcare.compact(root, name)
