@@ -11,6 +11,7 @@ from memd import (
     config_heaps,
     config_lending,
     config_maintenance,
+    config_pools,
     config_pressure,
     config_swap,
     config_zram,
@@ -35,6 +36,7 @@ SECTIONS: tuple[Section, ...] = (
     config_maintenance.SECTION,
     config_heaps.HEAPS,
     config_heaps.HEAP,
+    config_pools.SECTION,
 )
 
 
@@ -52,6 +54,7 @@ def build(source: Ini, total: int) -> Config:
         any_heaps=config_heaps.any_heaps(source, findings),
         rules=config_allow.rules(source, total, findings),
         aliases=config_heaps.aliases(source, findings),
+        pools=config_pools.pools(source, total, findings),
         findings=tuple(findings),
     )
 

@@ -121,6 +121,7 @@ class Daemon:
             self._server.cma_failed,
             keeper=self._keeper(stored),
         )
+        self._watch.listeners.append(self._broker.pools)
         self._care = ZramCare(root, settings.care, self._tell, lambda: self._watch.level)
         self._jobs = Jobs(self._job_changed)
         dropin = DropIn(root, options.config)
@@ -177,7 +178,7 @@ class Daemon:
             asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload_by_signal)
         stack.push_async_callback(self._broker.close)
-        self._heaps.start(self._server.heaps_changed)
+        self._heaps.start(self._heaps_changed)
         stack.callback(self._heaps.stop)
         self._areas.start()
         stack.callback(self._areas.stop)
@@ -196,10 +197,15 @@ class Daemon:
         stack.push_async_callback(self._server.stop)
         stack.push_async_callback(self._hooks.stop)
         stack.push_async_callback(self._units.stop)
+        self._broker.pools.start()
         self._status.units = self._units
         self._status.unheard = await self._unheard()
         self._board.start()
         stack.push_async_callback(self._board.stop)
+
+    def _heaps_changed(self) -> None:
+        self._server.heaps_changed()
+        self._broker.pools.fill()
 
     async def _unheard(self) -> tuple[str, ...]:
         """Who won't hear of pressure though the configuration wants it: a line each."""

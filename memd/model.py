@@ -205,6 +205,7 @@ class Grant(NamedTuple):
 
 
 LENT = "lent"
+POOLED = "pooled"  # made ahead of demand and not lent yet: memd has its fd, and it goes with memd
 RELEASING = "releasing"  # nobody has a file of it any more, and its memory is not seen back: charged as before
 WRITTEN_OFF = "written-off"  # alive, and charged to nobody but all lending together: an administrator gave it up
 
@@ -326,6 +327,18 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Pool:
+    """[Pool NAME]: `count` buffers of `size` bytes of heap `heap` (a caller's word), made ahead of demand. `rules`: names of those
+    whose callers may have them; empty: every rule's."""
+
+    name: str
+    heap: str
+    size: int
+    count: int
+    rules: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All of memd.conf and its drop-ins. `zrams`: [Zram], then each [Zram NAME]. `findings` non-empty means memd runs degraded and
     says so."""
@@ -340,6 +353,7 @@ class Config:
     swap: SwapSettings = field(default_factory=SwapSettings)
     care: CareSettings = field(default_factory=CareSettings)
     findings: tuple[Finding, ...] = ()
+    pools: tuple[Pool, ...] = ()
 
     @property
     def zram(self) -> ZramSettings:

@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     import argparse
 
     from memd.cli.render import Colour
-    from memd.client.types import CmaFacts, HeapFacts, OwnerFacts, PressureFacts, Status, SwapFacts, ZramFacts
+    from memd.client.types import (
+        CmaFacts,
+        HeapFacts,
+        OwnerFacts,
+        PoolFacts,
+        PressureFacts,
+        Status,
+        SwapFacts,
+        ZramFacts,
+    )
 
 LEVEL_COLOURS: dict[str, Colour] = {"none": "green", "low": "yellow", "medium": "yellow", "critical": "red"}
 MOST_OWNERS = 10  # shown; --json has more
@@ -49,6 +58,7 @@ def text(status: Status, look: Look) -> str:
         *_swaps(status),
         *_cmas(status),
         *_heaps(status),
+        *_pools(status),
         *_lending(status),
         *_pressure(status["pressure"]),
     ]
@@ -156,6 +166,16 @@ def _heap(facts: HeapFacts) -> Line:
         words = f"{format_size(facts['lent_bytes'])} lent in {common.plural(facts['lent_buffers'], 'buffer')}"
     notes = heap_notes(facts)
     return Line(f"  {safe(facts['name'])}", f"{words}; {notes}" if notes else words)
+
+
+def _pools(status: Status) -> list[Line]:
+    rows = status.get("pools", [])
+    return [Line("pools", ""), *(_pool(facts) for facts in rows)] if rows else []
+
+
+def _pool(facts: PoolFacts) -> Line:
+    words = f"{facts['ready']} of {common.plural(facts['count'], 'buffer')} of {format_size(facts['size'])} ready"
+    return Line(f"  {safe(facts['name'])}", f"{words}; heap {safe(facts['heap'])}", facts["ready"] / facts["count"])
 
 
 def heap_notes(facts: HeapFacts) -> str:

@@ -199,6 +199,16 @@ class PressureFacts(TypedDict, total=False):
     swap_fill: FillFacts
 
 
+class PoolFacts(TypedDict):
+    """One pool: buffers of `size` bytes, `ready` of `count`."""
+
+    name: str
+    heap: str
+    size: int
+    count: int
+    ready: int
+
+
 class Status(TypedDict):
     version: str
     pid: int
@@ -216,6 +226,7 @@ class Status(TypedDict):
     swap_fill: FillFacts
     cma: list[CmaFacts]
     heaps: list[HeapFacts]
+    pools: list[PoolFacts]
     lending: LendingFacts
     owners: list[OwnerFacts]
     pressure: PressureFacts

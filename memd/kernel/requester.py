@@ -27,8 +27,8 @@ from memd.kernel import dmaheap, simheap, udmabuf
 
 IDLE = 30.0
 TRIES = 3  # a helper may be just about to end when it is asked
-MOST = 16  # fds of one answer
-MAX_REQUEST = 1024
+MOST = 64  # fds of one answer
+MAX_REQUEST = 4096
 VICTIM = "1000"
 PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CODE = (
@@ -47,10 +47,11 @@ class Requester:
         self._lock = threading.Lock()
         self._control: socket.socket | None = None
 
-    def allocate(self, kind: str, path: str, sizes: Sequence[int]) -> list[int]:
-        """All or nothing, in order; the caller owns the fds. `kind`: as HeapKind's values. Killed; OSError as the kernel has it, or
-        EMFILE if this process has no fd left."""
-        request = "\0".join((kind, path, *map(str, sizes))).encode("utf-8", "surrogateescape")
+    def allocate(self, kind: str, path: str, sizes: Sequence[int], *, idle: bool = False) -> list[int]:
+        """All or nothing, in order; the caller owns the fds. `kind`: as HeapKind's values. `idle`: only where the CPU has nothing else
+        to do. Killed; OSError as the kernel has it, or EMFILE if this process has no fd left."""
+        words = ("idle" if idle else "", kind, path, *map(str, sizes))
+        request = "\0".join(words).encode("utf-8", "surrogateescape")
         for _ in range(TRIES):
             with self._asked(request) as answer:
                 if answer.recv(16):
@@ -172,8 +173,12 @@ def _work(request: bytes, answer: socket.socket) -> None:
     try:
         with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
             file.write(VICTIM)
+        words = request.decode("utf-8", "surrogateescape").split("\0")
+        if words[0]:
+            with contextlib.suppress(OSError):
+                os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         try:
-            fds = _make(request)
+            fds = _make(*words[1:])
         except OSError as error:
             answer.send(b"%d" % (error.errno or errno.EIO))
         else:
@@ -183,8 +188,7 @@ def _work(request: bytes, answer: socket.socket) -> None:
         os._exit(0)
 
 
-def _make(request: bytes) -> list[int]:
-    kind, path, *sizes = request.decode("utf-8", "surrogateescape").split("\0")
+def _make(kind: str, path: str, *sizes: str) -> list[int]:
     if kind == "simulated":
         return [simheap.allocate(int(size)) for size in sizes]
     make = udmabuf.allocate if kind == "udmabuf" else dmaheap.allocate

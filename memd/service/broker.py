@@ -25,6 +25,7 @@ from memd.service.exhausted import Exhausted, Signal
 from memd.service.heaps import Heaps
 from memd.service.keeper import Keeper
 from memd.service.ledger import Ledger
+from memd.service.pools import Pools
 from memd.service.refusals import Refusals, error
 from memd.service.workers import Worker
 from memd.units import format_seconds, format_size
@@ -60,16 +61,19 @@ class Broker:
         self._requester = Requester()
         self._page = os.sysconf("SC_PAGE_SIZE")
         self.counter = Counter(root, config, heaps, self._ledger, level, self._refusals)
+        self.pools = self.counter.pools = Pools(root, config, heaps, self._ledger, level, self._requester)
 
     def configure(self, config: Config) -> None:
         """From the next decision on; what is lent stays lent."""
         self._config = config
         self.counter.configure(config)
+        self.pools.configure(config)
 
     async def close(self) -> None:
         for worker in self._workers.values():
             await worker.close()
         self._workers.clear()
+        await self.pools.close()
         self._requester.close()
         await self._ledger.close()
 
@@ -178,6 +182,10 @@ class Broker:
         rule = ""
         try:
             await self._ledger.make_room(caller.owner)
+            terms = self.counter.terms_at(caller, request.heap) if self._config.pools else None
+            pooled = self.counter.from_pool(caller, terms, request) if terms else None
+            if pooled:
+                return pooled
             verdict, reservation = await self._judge(caller, request, reserve=True)
             if reservation is None:
                 return verdict

@@ -22,6 +22,7 @@ from memd.service import errand, facts, source
 from memd.service.charges import Limit, Reservation
 from memd.service.heaps import Heaps
 from memd.service.ledger import Ledger
+from memd.service.pools import Pools
 from memd.service.refusals import Refusals, error
 
 KINDS = {HeapKind.SYSTEM, HeapKind.UDMABUF, HeapKind.SIMULATED}
@@ -32,12 +33,14 @@ PART = 4
 
 
 class Terms(NamedTuple):
-    """What binds one caller at one heap. `rule` None: nobody lets him in. `only`: no other heap could serve the same word."""
+    """What binds one caller at one heap. `rule` None: nobody lets him in. `quick`: the heap keeps nobody waiting. `only`: no other heap
+    could serve the same word."""
 
     heap: Heap
     rule: Rule | None
     limits: tuple[Limit, ...] = ()
     largest: int = 0
+    quick: bool = True
     only: bool = True
 
 
@@ -57,6 +60,7 @@ class Counter:
         self.config, self.heaps, self.ledger, self.level = config, heaps, ledger, level
         self.good_for = good_for
         self._root, self._refusals = root, refusals
+        self.pools: Pools | None = None
         self._memory: Memory | None = None
         self._until, self._left = 0.0, 0
         self.page = os.sysconf("SC_PAGE_SIZE")
@@ -93,18 +97,34 @@ class Counter:
     def terms(self, caller: Caller, word: str) -> Terms | None:
         """None: the broker has to be asked. NoSuchHeap."""
         heap, *others = self.heaps.find(word)
-        if heap.kind not in KINDS:
-            return None
+        return self.terms_at(caller, heap, only=not others)
+
+    def terms_at(self, caller: Caller, heap: Heap, *, only: bool = True) -> Terms | None:
+        quick = heap.kind in KINDS
         rule = rules.deciding(self.config.rules, caller, heap)
         if rule is None or rule.closed:
-            return Terms(heap, None, only=not others)
-        caps = admission.caps(rule, self.config.bounds, heap, self.memory().total)
+            return Terms(heap, None, quick=quick, only=only)
+        memory = self.memory() if quick else facts.memory(self._root, heap, self.ledger)
+        whole = admission.whole(heap, memory)
+        if not whole:
+            return None  # shares of nobody knows what
+        caps = admission.caps(rule, self.config.bounds, heap, whole)
         limits = self.ledger.limits(caps, caller.owner, rule.name, areas(rule, self.heaps.heaps), heap.area)
-        return Terms(heap, rule, limits, self._largest(rule), not others)
+        return Terms(heap, rule, limits, self._largest(rule, memory), quick, only)
 
-    def _largest(self, rule: Rule) -> int:
-        limits = (self.memory().total, self.config.bounds.max_buffer_size, rule.max_buffer_size, QUICK)
+    def _largest(self, rule: Rule, memory: Memory) -> int:
+        limits = (memory.total, self.config.bounds.max_buffer_size, rule.max_buffer_size)
         return min(limit for limit in limits if limit is not None)
+
+    def from_pool(self, caller: Caller, terms: Terms, request: Request) -> list[Grant] | None:
+        """Buffers that are there already: only the caps and the pressure bind. None: no pool has them for this caller now."""
+        rule, bounds = terms.rule, self.config.bounds
+        if self.pools is None or rule is None or max(request.sizes) > terms.largest:
+            return None
+        if not rule.exempt and bounds.refuse_at is not None and self.level() >= bounds.refuse_at:
+            return None
+        size, count = request.total, len(request.sizes)
+        return self.pools.lend(caller, request, rule.name, lambda: self.ledger.fits(terms.limits, size, count))
 
     def refuse(self, caller: Caller, request: Request, verdict: Verdict) -> MemdError:
         """Told to the journal; ready to be raised."""
@@ -156,8 +176,14 @@ class Customer:
 
     def lend(self, asked: Asked) -> list[Grant] | None:
         """All or nothing; None: the broker has to be asked. The receiver owns the fds. MemdError as Broker.allocate has it."""
-        request, terms = asked.request, asked.terms
+        request, terms, counter = asked.request, asked.terms, self._counter
         if terms is None:
+            return None
+        if counter.pools and self._ledger.knows(self.caller.owner, terms.heap):
+            pooled = counter.from_pool(self.caller, terms, request)
+            if pooled:
+                return pooled
+        if not terms.quick:
             return None
         try:
             reservation = self._reserve(terms, request, asked.size)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Concatenate, ParamSpec, TypeVar
 
 from memd.errors import NoSuchBuffer
-from memd.model import LENT, RELEASING, WRITTEN_OFF, Buffer, Caller, Heap, HeapKind, Usage
+from memd.model import LENT, POOLED, RELEASING, WRITTEN_OFF, Buffer, Caller, Heap, HeapKind, Usage
 from memd.policy.admission import Cap
 from memd.service.alive import Watched
 from memd.service.charges import Charges, Limit, Reservation
@@ -54,6 +54,7 @@ class Ledger:
         self._wall, self._keeper = wall, keeper
         self._last_id = 0
         self._books: dict[int, Buffer] = {}
+        self._pooled: dict[int, Buffer] = {}
         self._charges = Charges()
         self._sets = Sets(self._gone, clock, keeper)
         self._releasing = Releasing(released)
@@ -111,7 +112,9 @@ class Ledger:
     @_locked
     def buffers(self) -> Sequence[Buffer]:
         """In the order of their ids."""
-        return list(self._books.values())
+        if not self._pooled:
+            return list(self._books.values())
+        return sorted((*self._books.values(), *self._pooled.values()), key=lambda buffer: buffer.id)
 
     # From request to buffer
 
@@ -127,6 +130,40 @@ class Ledger:
             reservation = Reservation(owner, rule, heap, sizes, sum(sizes) if outside is None else outside)
             self._charges.reserve(reservation)
         return reservation
+
+    @_locked
+    def promise(self, owner: str, heap: Heap, size: int) -> Reservation:
+        """For a buffer of a pool, which memd itself keeps alive: no set will have it."""
+        if heap.kind is HeapKind.CMA and not self._charges.buffers_of(heap.area):
+            self._releasing.begin(heap.area, self._releasing.mark(heap.area), alive=0)
+        reservation = Reservation(owner, "", heap, (size,))
+        self._charges.reserve(reservation)
+        return reservation
+
+    @_locked
+    def pool(self, reservation: Reservation, fd: int, label: str) -> Buffer:
+        """The promise is kept: a buffer that waits, charged as it was. The fd stays the caller's."""
+        [buffer] = self._buffers(reservation, [fd], Caller("", 0, frozenset(), os.getpid(), reservation.owner), label)
+        buffer = self._pooled[buffer.id] = buffer._replace(state=POOLED)
+        self.had(reservation)
+        self._charges.taken(reservation)
+        return buffer
+
+    @_locked
+    def unpool(self, buffers: Iterable[Buffer]) -> None:
+        """They are lent now, or closed."""
+        for buffer in buffers:
+            del self._pooled[buffer.id]
+            self._charges.count(buffer, -1)
+            self._releasing.got(buffer.area, -buffer.size)
+
+    @_locked
+    def pool_again(self, buffers: Iterable[Buffer]) -> None:
+        """They are not lent after all."""
+        for buffer in buffers:
+            self._pooled[buffer.id] = buffer
+            self._charges.count(buffer, 1)
+            self._releasing.got(buffer.area, buffer.size)
 
     @_locked
     def give_back(self, reservation: Reservation) -> None:
@@ -217,7 +254,7 @@ class Ledger:
         """Bytes lent from it whose files are there."""
         return sum(
             buffer.size
-            for buffer in self._books.values()
+            for buffer in (*self._books.values(), *self._pooled.values())
             if buffer.area == area and not self._releasing.has(buffer.id)
         )
 

@@ -46,9 +46,9 @@ def allocate(heap: Heap, sizes: Sequence[int]) -> list[int]:
     return fds
 
 
-def allocate_apart(requester: Requester, heap: Heap, sizes: Sequence[int]) -> list[int]:
-    """As `allocate`, by a child that the OOM killer takes before all else; Killed if it did."""
-    fds = requester.allocate(heap.kind.value, heap.path or "", sizes)
+def allocate_apart(requester: Requester, heap: Heap, sizes: Sequence[int], *, idle: bool = False) -> list[int]:
+    """As `allocate`, by a child that the OOM killer takes before all else; Killed if it did. `idle`: and that runs last of all."""
+    fds = requester.allocate(heap.kind.value, heap.path or "", sizes, idle=idle)
     try:
         _spare(max(fds))
     except BaseException:

@@ -102,6 +102,7 @@ class Status:
             "swap_fill": _fill(swapfill.fill(machine.memory, machine.swaps, machine.zrams)),
             "cma": self._cma(machine),
             "heaps": [_heap(heap, lent) for heap in self._heaps.heaps],
+            "pools": self._broker.pools.status(),
             **self._broker.totals(caller),
             "pressure": self._pressure(machine.psi),
             **(await self.board.facts() if self.board and caller else {}),

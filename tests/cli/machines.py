@@ -92,6 +92,7 @@ BOARD: Status = {
         {"name": "adsp", "size": 64 * M, "available": 54 * M, "alloc_success": 12, "alloc_fail": 0},
         {"name": "old"},
     ],
+    "pools": [],
     "heaps": [
         {
             "name": "system",
@@ -159,6 +160,7 @@ BARE: Status = {
     "swap": [],
     "swap_fill": {"size": 0, "used": 0, "cost": 0, "free": 0, "fraction": 0.0},
     "cma": [],
+    "pools": [],
     "heaps": [
         {
             "name": "simulated",
@@ -183,6 +185,7 @@ HOSTILE: Status = {
     "missing": ["\u202egnp.exe"],
     "zram_reason": "\x9b31m",
     "cma": [{"name": "a\x00b\nc"}],
+    "pools": [],
     "heaps": [
         {
             **BARE["heaps"][0],

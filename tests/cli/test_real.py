@@ -197,7 +197,7 @@ def test_typed_errors(client: Memd) -> None:
     with pytest.raises(errors.InvalidArgs):
         client.allocate("simulated", 0)
     with pytest.raises(errors.LimitsExceeded):
-        client.allocate_many("simulated", [4096] * 17)
+        client.allocate_many("simulated", [4096] * 65)
     assert client.heaps()
 
 

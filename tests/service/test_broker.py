@@ -98,7 +98,10 @@ class LaneDesk(Desk):
     async def allocate(self, caller: Caller, heap: str, sizes: Sequence[int], label: str = "") -> list[Grant]:
         if caller.name not in self.far:
             self.far[caller.name] = Far(self.lanes.open_at_once(caller, os.pidfd_open(os.getpid())))
-        return await self.far[caller.name].allocate(heap, sizes, label)
+        grants = await self.far[caller.name].allocate(heap, sizes, label)
+        while any(copies(grant.fd) > 1 for grant in grants):
+            await asyncio.sleep(0)  # the lane's thread is about to close its own
+        return grants
 
     async def close(self) -> None:
         for far in self.far.values():

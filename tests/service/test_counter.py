@@ -122,7 +122,7 @@ async def test_what_was_worked_out_ends_with_what_it_stands_on(desk: Desk, put: 
     assert not one.fresh(asked)
     contiguous = one.ask("contiguous", [PAGE])
     assert contiguous
-    assert contiguous.terms is None  # a CMA area may keep its callers waiting
+    assert one.lend(contiguous) is None  # a CMA area may keep its callers waiting
 
 
 AREAS = st.sampled_from(["system", "a", "b"])
