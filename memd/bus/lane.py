@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from memd import lanewire
+from memd.bus.wire import close_all
 from memd.errors import Busy, Failed, LimitsExceeded, MemdError, NotAllowed
 from memd.model import Caller, Grant
 from memd.service.broker import Broker
@@ -44,6 +45,7 @@ class Lane:
         self.caller, self.sock, self.pidfd = caller, sock, pidfd
         self._customer = broker.counter.customer(caller)
         self._known: dict[bytes, Asked] = {}
+        self._handing = broker.counter.ledger.handing
         self.waiting: set[int] = set()  # one number for each request that the broker has
         self.lock = threading.Lock()  # between a reply from the loop and the end
         self._number = 0
@@ -81,10 +83,15 @@ class Lane:
         fds = [grant.fd for grant in grants]
         try:
             data = lanewire.reply(serial, grants[0].heap, [(grant.id, grant.size) for grant in grants])
-            self.sock.sendmsg([data], [(*RIGHTS, array.array("i", fds))], AT_ONCE)
-        finally:
-            for fd in fds:
-                os.close(fd)
+        except BaseException:
+            close_all(fds)
+            raise
+        with self._handing:
+            try:
+                self.sock.sendmsg([data], [(*RIGHTS, array.array("i", fds))], AT_ONCE)
+            finally:
+                for fd in fds:
+                    os.close(fd)
 
     def refuse(self, serial: int, error: MemdError) -> None:
         self.sock.send(lanewire.refusal(serial, error), AT_ONCE)

@@ -5,7 +5,8 @@ left, and what is gone is given back. The books are bounded by the caps, the set
 memd, a keeper has a copy of both that outlives memd.
 
 Two threads use the books: the loop, and the lane's. `lock` is held from a decision to its reservation, and around each change here; never
-over an await or over an allocation.
+over an await or over an allocation. `handing` is held by the lane's thread from a reply to the closing of its own fd: who closes what he
+got and asks then must not find it alive by memd's copy.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class Ledger:
     ) -> None:
         """`released`: bytes that an area was given back since boot, None where the kernel does not count."""
         self.lock = threading.RLock()
+        self.handing = threading.Lock()
         self._wall, self._keeper = wall, keeper
         self._last_id = 0
         self._books: dict[int, Buffer] = {}
@@ -136,7 +138,7 @@ class Ledger:
         """For a buffer of a pool, which memd itself keeps alive: no set will have it."""
         if heap.kind is HeapKind.CMA and not self._charges.buffers_of(heap.area):
             self._releasing.begin(heap.area, self._releasing.mark(heap.area), alive=0)
-        reservation = Reservation(owner, "", heap, (size,))
+        reservation = Reservation(owner, "", heap, (size,), size)
         self._charges.reserve(reservation)
         return reservation
 
@@ -238,6 +240,8 @@ class Ledger:
 
     async def refresh(self, owners: Iterable[str] | None = None) -> None:
         """Give back what is gone, of some owners or of all. OSError if the kernel can't be asked."""
+        with self.handing:
+            pass
         areas = self._charges.areas() if owners is None else set()
         marks = {area: self._releasing.mark(area) for area in areas}
         await self._sets.read(owners)
