@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.server
 import os
 import socket
+import socketserver
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -53,8 +54,8 @@ class Server(http.server.HTTPServer):
 
     def __init__(self, sock: socket.socket, read: Callable[[], Status | None]) -> None:
         handler = type("Handler", (Handler,), {"read": staticmethod(read)})
-        super().__init__(("", 0), handler, bind_and_activate=False)
-        self.socket.close()
+        # Not TCPServer's: it makes a socket first, which the sandbox of memd-metrics.service does not allow.
+        socketserver.BaseServer.__init__(self, sock.getsockname(), handler)
         self.socket, self.asked = sock, time.monotonic()
 
     def get_request(self) -> tuple[socket.socket, object]:

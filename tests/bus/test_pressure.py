@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from memd.kernel.root import Root
 from memd.model import Level
 from memd.service.pressurefds import EACH
 from tests.bus.buses import Bus, dbus_daemon
-from tests.bus.daemon import Daemon, call, running
+from tests.bus.daemon import REPOSITORY, Daemon, call, running
 from tests.bus.raw import Raw
 from tests.bus.test_server import services
 
@@ -242,3 +244,57 @@ def test_the_client_opens_one(steady: Daemon) -> None:
             assert (end.type, level in {"none", "low", "medium", "critical"}) == (socket.SOCK_SEQPACKET, True)
         with pytest.raises(InvalidArgs, match="is no level to wait for"):
             memd.open_pressure_fd("none")
+
+
+async def monitoring(address: str, *words: str) -> asyncio.subprocess.Process:
+    command = (sys.executable, "-m", "memd.cli", "--bus", address, "monitor", *words)
+    return await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, cwd=REPOSITORY)
+
+
+async def test_memctl_monitor_follows_all_that_memd_tells_and_nobody_else(daemon_bus: Bus, server: Server) -> None:
+    """In a pipe: a line for each event, and memd is asked for no status."""
+    liar = await Connection.connect(daemon_bus.address)
+    program = await monitoring(daemon_bus.address, "--json")
+    assert program.stdout
+    first = asyncio.ensure_future(program.stdout.readline())
+    while not first.done():  # it subscribes in its own time
+        liar.signal("/org/memd1", "org.memd1.Manager", "PressureChanged", "sa{sv}", ["forged", {}])
+        server.pressure_changed(Level.LOW, {"level": "low", "previous": "none", "available": 5})
+        await asyncio.wait({first}, timeout=0.1)
+    server.unit_pressure_changed("a.service", Level.MEDIUM, {"previous": "none"})
+    server.cma_state_changed("reserved", "nearly-full", {"size": 64})
+    server.cma_failed("reserved", 3, {"size": 12288, "comm": "camd", "pid": 7})
+    told = [json.loads(first.result())]
+    while told[-1]["event"] != "CmaAllocationFailed":
+        told.append(json.loads(await asyncio.wait_for(program.stdout.readline(), 20)))
+    program.terminate()
+    await program.wait()
+    liar.close()
+
+    assert {one["level"] for one in told if one["event"] == "PressureChanged"} == {"low"}
+    assert {key: told[0][key] for key in ("previous", "available")} == {"previous": "none", "available": 5}
+    assert [one["event"] for one in told[-3:]] == ["UnitPressureChanged", "CmaStateChanged", "CmaAllocationFailed"]
+    assert (told[-3]["unit"], told[-2]["state"], told[-1]["pages"], told[-1]["comm"]) == (
+        "a.service",
+        "nearly-full",
+        3,
+        "camd",
+    )
+
+
+async def test_memctl_monitor_draws_on_a_terminal(daemon_bus: Bus, server: Server) -> None:
+    ours, theirs = os.openpty()
+    command = (sys.executable, "-m", "memd.cli", "--bus", daemon_bus.address, "monitor", "--interval", "200ms")
+    environment = {**os.environ, "COLUMNS": "70", "LC_ALL": "C.UTF-8"}
+    program = await asyncio.create_subprocess_exec(*command, stdout=theirs, cwd=REPOSITORY, env=environment)
+    os.close(theirs)
+    drawn = ""
+    while "pressure is medium" not in drawn or drawn.count("memory pressure is") < 3:
+        server.pressure_changed(Level.MEDIUM, {"level": "medium", "previous": "none"})
+        drawn += (await asyncio.to_thread(os.read, ours, 65536)).decode(errors="replace")
+    program.terminate()
+    await program.wait()
+    os.close(ours)
+
+    assert "RAM used" in drawn
+    assert "▂" in drawn or "▃" in drawn

@@ -163,7 +163,13 @@ def test_the_server_speaks_what_the_scraper_wants(monkeypatch: pytest.MonkeyPatc
 def test_systemds_socket_is_served_and_left_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     """As systemd hands it over: fd 3, named by $LISTEN_FDS and $LISTEN_PID."""
     script = (
-        "import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1');"
+        "import os, socket, sys\n"
+        "class Forbidden(socket.socket):\n"
+        "    def __init__(self, family=-1, type=-1, proto=-1, fileno=None):\n"
+        "        assert fileno is not None, 'RestrictAddressFamilies=AF_UNIX'\n"
+        "        super().__init__(family, type, proto, fileno)\n"
+        "socket.socket = Forbidden\n"
+        "os.dup2(int(sys.argv[1]), 3); os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1');"
         "from memd.cli import metrics_http; metrics_http.IDLE = 0.5;"
         "metrics_http.serve(None, lambda: None)"
     )
