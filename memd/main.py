@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import sys
 
-from memd import config_zram, ini, lean
+from memd import config_zram, ini
 from memd.early import Finding, Noun, ZramOutcome
-from memd.kernel import fdstore
 from memd.kernel.root import Root
 from memd.service import swapper
 
@@ -90,14 +89,20 @@ def main(argv: list[str] | None = None) -> int:
         return _answer(options)
     if options.change_swap:
         return _change(options)
-    stored = fdstore.receive()
     root = Root(options.root)
     source = ini.read(root, options.config)
-    outcome = _early(root, source)
-    if outcome.state in ("active", "adopted"):
-        _tune(root, source)
     if options.setup_swap:
-        return 0 if outcome.state != "failed" else 1
+        return 0 if _swap(root, source).state != "failed" else 1
+    return _daemon(root, options, source)
+
+
+def _daemon(root: Root, options: Options, source: ini.Ini) -> int:
+    from memd.kernel import fdstore
+
+    stored = fdstore.receive()  # before any program is started, which would inherit them
+    outcome = _swap(root, source)
+    from memd import lean
+
     lean.asyncio()
     from memd import daemon
 
@@ -120,6 +125,13 @@ def _change(options: Options) -> int:
     wish = zrammove.Wish(target=options.change_swap or "", settings=settings, keys=tuple(options.keys.split()))
     root = Root(options.root)
     return zrammove.main(root, wish, DropIn(root, options.config))
+
+
+def _swap(root: Root, source: ini.Ini) -> ZramOutcome:
+    outcome = _early(root, source)
+    if outcome.state in ("active", "adopted"):
+        _tune(root, source)
+    return outcome
 
 
 def _early(root: Root, source: ini.Ini) -> ZramOutcome:

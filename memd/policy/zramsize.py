@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from memd.policy.zramexpr import NUMBER, BadExpression, BadValue, evaluate, parse
 from memd.units import format_size
 
-DEFAULT = "min(min(ram, 2G) + max(ram - 2G, 0) / 2, 8G)"
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from memd.policy.zramexpr import BadValue
+
+DEFAULT = "min(min(ram, 2G) + max(ram - 2G, 0) / 2, 8G)"  # which is `curve`, so that the language is not loaded at every boot
+G = 1 << 30
 LEAST = 1 << 20  # less is a typo and no swap
 MOST = 8  # times ram: the table of an empty device takes 0.39 % of its size at once, unswappable
 SENSIBLE = 2  # times ram: more than this the kernel's document calls pointless
@@ -15,7 +19,10 @@ MACHINES = tuple(1 << power for power in range(27, 47))  # 128M to 64T of RAM
 def size(text: str | None, ram: int, page: int) -> int:
     """The disksize in bytes, whole pages; 0 is no zram. `text` None is the default curve. BadExpression (an InvalidArgs) tells what
     is wrong and where; BadValue where only this machine's RAM makes it wrong."""
-    text = DEFAULT if text is None else text
+    if text is None:
+        return _pages(curve(ram), page)
+    from memd.policy.zramexpr import NUMBER, BadExpression, BadValue, evaluate, parse
+
     node = parse(text)
     if node.kind == NUMBER:
         example = f"{node.value:.15g}M, or another of B K M G T" if node.op == "" else "a size like ram / 2 or 512M"
@@ -24,6 +31,14 @@ def size(text: str | None, ram: int, page: int) -> int:
     wrong = _wrong(value, ram)
     if wrong:
         raise BadValue(text, 0, wrong)
+    return _pages(value, page)
+
+
+def curve(ram: int) -> float:
+    return min(min(ram, 2 * G) + max(ram - 2 * G, 0) / 2, 8 * G)
+
+
+def _pages(value: float, page: int) -> int:
     return int(value) - int(value) % page
 
 
@@ -43,6 +58,8 @@ def _shown(value: float) -> str:
 
 def check(text: str) -> None:
     """BadExpression if `text` is wrong on every machine; what is wrong on some only shows in `size`."""
+    from memd.policy.zramexpr import BadValue
+
     found: BadValue | None = None
     for ram in MACHINES:
         try:

@@ -13,7 +13,7 @@ import time
 
 from memd.early import ZramOutcome, ZramSettings, ZramStat
 from memd.errors import BadKernelFile, Failed, NotSupported
-from memd.kernel import container, meminfo, mkswap, modules, swapon, swaps, zram
+from memd.kernel import container, meminfo, mkswap, swapon, swaps, zram
 from memd.kernel.root import Root
 from memd.policy import zramplan, zramsections
 from memd.service.zramcalls import Calls
@@ -141,6 +141,8 @@ class _Work:
         try:
             self.calls.load()
         except (Failed, NotSupported) as error:
+            from memd.kernel import modules
+
             if modules.is_installed(self.root, "zram", MODULES):
                 raise
             return ZramOutcome(state="off", reason=f"this kernel has no zram: {error}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memd.kernel import modules, swapon, zram
+from memd.kernel import swapon, zram
 from memd.kernel.root import Root
 
 
@@ -13,6 +13,8 @@ class Calls:
         self.root = root
 
     def load(self) -> None:
+        from memd.kernel import modules
+
         modules.load(self.root, "zram")
 
     def add(self) -> str:

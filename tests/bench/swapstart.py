@@ -21,7 +21,7 @@ SIZE = 256 << 20
 # What the launcher in packaging/debian/bin does.
 GENERATOR = os.environ.get("ZRAM_GENERATOR", "/usr/lib/systemd/system-generators/zram-generator")
 GOAL = 0.8  # of zram-generator's time
-MEMD = f"import sys; sys.path.append({str(TREE)!r}); from memd.main import main; sys.exit(main(sys.argv[1:]))"
+MEMD = f"import os, sys; sys.path.append({str(TREE)!r}); from memd.main import main; os._exit(main(sys.argv[1:]))"
 HEAVY = "import asyncio, dbus_next.aio, argparse, dataclasses, logging; "
 # The same steps with nothing around them: no configuration, no check of anything, no undoing.
 BARE = f"""

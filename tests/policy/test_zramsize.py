@@ -241,3 +241,8 @@ def test_the_curve_rises_and_stays_below_ram_and_cap(first: int, second: int) ->
     small, large = sorted((first, second))
 
     assert zramsize.size(None, small, PAGE) <= zramsize.size(None, large, PAGE) <= min(large, 8 * G)
+
+
+@given(st.integers(1 << 20, 1 << 46), st.sampled_from([4096, 16384, 65536]))
+def test_the_curve_is_what_the_reference_says(ram: int, page: int) -> None:
+    assert zramsize.size(None, ram, page) == zramsize.size(zramsize.DEFAULT, ram, page)
