@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -19,6 +20,7 @@ from memd.policy.zramsections import all_of, title
 from memd.service import swapper
 from memd.service.jobs import Cancelled, Job, Jobs
 
+Target = tuple[str, tuple[str, ...]]  # a device or section, and the keys to look at
 QUIET = (Level.NONE, Level.LOW)
 
 
@@ -52,29 +54,27 @@ class ZramLive:
         InvalidArgs, PressureTooHigh, Busy."""
         settings = self._files.check(given)
         self._bearable(force)
-        return self._start(device, settings, ())
+        return self._start([(device, ())], settings)
 
     def configure(self, settings: Config) -> list[Job]:
-        """After a reload: a job for each device whose keys have changed. What can't be done now stands in the journal."""
+        """After a reload: one job for all devices whose keys have changed. What can't be done now stands in the journal."""
         old = {device.name: device for device in self.devices}
         self.devices = settings.zrams
-        return [job for new in settings.zrams if (job := self._reloaded(old.get(new.name), new))]
-
-    def _reloaded(self, old: ZramSettings | None, new: ZramSettings) -> Job | None:
-        keys = zramlive.to_check(old, new) if old else ("Size",)
-        if not new.enabled or not keys:
-            return None
+        changes = [(title(new.name), _keys(old.get(new.name), new)) for new in settings.zrams if new.enabled]
+        wanted = [(target, keys) for target, keys in changes if keys]
+        if not wanted:
+            return []
         try:
             self._bearable(force=False)
-            return self._start(title(new.name), {}, keys)
+            return [self._start(wanted, {})]
         except MemdError as error:
-            self._tell(_event(title(new.name), "failed", str(error), 4))
-            return None
+            self._tell(_event(", ".join(target for target, _ in wanted), "failed", str(error), 4))
+            return []
 
     async def finish_what_was_cut_short(self) -> list[Job]:
         """At start: where a change left two devices for one section, one of them is drained."""
         sections = await asyncio.to_thread(self._doubled)
-        return [self._start(title(section), {}, ()) for section in sections[:1]]
+        return [self._start([(title(section), ()) for section in sections], {})] if sections else []
 
     def _doubled(self) -> list[str]:
         names = tuple(device.name for device in self.devices)
@@ -91,15 +91,27 @@ class ZramLive:
                 f"memory pressure is {level}, and draining a device makes more of it; try again later, or with option force"
             )
 
-    def _start(self, target: str, settings: Mapping[str, str], keys: tuple[str, ...]) -> Job:
-        return self._jobs.start("zram", functools.partial(self._run, target, settings, keys))
+    def _start(self, changes: list[Target], settings: Mapping[str, str]) -> Job:
+        return self._jobs.start("zram", functools.partial(self._run, changes, settings))
 
-    async def _run(self, target: str, settings: Mapping[str, str], keys: tuple[str, ...], job: Job) -> str:
+    async def _run(self, changes: list[Target], settings: Mapping[str, str], job: Job) -> str:
+        """One after the other; the first that fails or is cancelled is the last."""
+        done = []
+        for number, (target, keys) in enumerate(changes, 1):
+            job.progress = 0.0
+            done.append(
+                await self._change(target, keys, settings, job, f"memd-change-{os.getpid()}-{job.number}-{number}")
+            )
+        return "; ".join(done)
+
+    async def _change(
+        self, target: str, keys: tuple[str, ...], settings: Mapping[str, str], job: Job, unit: str
+    ) -> str:
         words = ["--change-swap", target, "--keys", " ".join(keys)]
         words += ["--settings", "\n".join(f"{key}={value}" for key, value in settings.items())]
         words += self._files.words
         words += [] if self._root.is_machine else ["--root", self._root.directory]
-        helper = self._helper(self._root, f"memd-change-{job.number}", words)
+        helper = self._helper(self._root, unit, words)
         job.stop = helper.stop
         end: list[str] = []
         status = await helper.run(lambda line: _heard(line, job, end))
@@ -118,7 +130,12 @@ class ZramLive:
             raise Cancelled(rest)
         reason = text if word == "failed" else f"the change ended with status {status}, and no word"
         self._tell(_event(target, "failed", reason, 4))
-        raise getattr(errors, kind, Failed)(reason) if word == "failed" else Failed(reason)
+        found = getattr(errors, kind, Failed) if word == "failed" else Failed
+        raise found(reason) if isinstance(found, type) and issubclass(found, MemdError) else Failed(reason)
+
+
+def _keys(old: ZramSettings | None, new: ZramSettings) -> tuple[str, ...]:
+    return zramlive.to_check(old, new) if old else ("Size",)
 
 
 def _heard(line: str, job: Job, end: list[str]) -> None:

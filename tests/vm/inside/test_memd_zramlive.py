@@ -14,6 +14,7 @@ from people import memctl, output
 
 DROPIN = Path("/run/memd/memd.conf.d/zz-memctl.conf")
 MIB = 1 << 20
+pytestmark = pytest.mark.timeout(300)  # restarts of memd, on machines that are slow
 
 
 def zrams() -> dict[str, int]:
@@ -156,6 +157,7 @@ def test_while_others_look_at_every_device() -> None:
         thread.join()
 
 
+@pytest.mark.long
 def test_memd_dies_in_the_middle() -> None:
     """The change goes on without it, or is finished by the next memd."""
     name = the_device()
