@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 from memd.early import Noun, Swap
 from memd.policy.swapfill import is_zram
-
-HIGHEST = 32767
+from memd.policy.swappriority import HIGHEST
 
 
 class Facts(Noun):
@@ -69,15 +68,3 @@ def _hibernation(facts: Facts, others: list[Swap]) -> Iterator[Word]:
             mend="switch on the swap that resume= names, with a priority below zram's",
             harms=False,
         )
-
-
-def priority(wanted: int, swaps: tuple[Swap, ...]) -> tuple[int, str | None]:
-    """The priority that a new zram swap needs to be used before what is on already, and a note where that is not `wanted`.
-
-    -1, which lets the kernel pick one below all others, is somebody's own wish."""
-    above = max((swap.priority for swap in swaps if not is_zram(swap)), default=-1)
-    if wanted < 0 or wanted > above:
-        return wanted, None
-    if above >= HIGHEST:
-        return HIGHEST, f"other swap has the highest priority there is ({above}); zram is used in turns with it"
-    return above + 1, f"other swap has priority {above}; zram takes {above + 1}, so that it is used first"

@@ -15,7 +15,7 @@ from memd.early import ZramOutcome, ZramSettings, ZramStat
 from memd.errors import BadKernelFile, Failed, NotSupported
 from memd.kernel import container, meminfo, mkswap, swapon, swaps, zram
 from memd.kernel.root import Root
-from memd.policy import zramplan, zramsections
+from memd.policy import swappriority, zramplan, zramsections
 from memd.service.zramcalls import Calls
 from memd.service.zramclaim import Claim, Sizes, Taken, reason
 from memd.service.zramlock import Lock
@@ -181,12 +181,14 @@ class _Work:
         header = mkswap.signature(disksize, page, mkswap.new_uuid(self.root), zramsections.label(self.settings.name))
         self._retry(lambda: mkswap.write(node, header))
         self._at(f"{name}: swapon")
-        flags = swapon.flags(self.settings.priority, self.settings.discard)
+        priority, note = swappriority.first(self.settings.priority, swaps.read(self.root) or ())
+        self.notes += [note] if note else []
+        flags = swapon.flags(priority, self.settings.discard)
         self._retry(lambda: self.calls.swapon(node, flags))
         self.made = self.sized = self.claim = None
         return ZramOutcome(
             state="active",
-            reason=f"{name} is swap ({zramplan.describe(disksize, algorithm, self.settings.priority)})",
+            reason=f"{name} is swap ({zramplan.describe(disksize, algorithm, priority)})",
             device=name,
             disksize=disksize,
             algorithm=algorithm,

@@ -12,7 +12,7 @@ from memd.early import Swap
 from memd.errors import BadKernelFile
 from memd.kernel import zramothers, zswap
 from memd.kernel.root import Root
-from memd.policy import otherswap
+from memd.policy import otherswap, swappriority
 from memd.policy import zramothers as policy
 
 Put = Callable[[str, str | bytes], None]
@@ -140,7 +140,7 @@ def test_other_swap(facts: otherswap.Facts, rules: list[str]) -> None:
     [(100, (), 100), (100, (-2,), 100), (100, (100,), 101), (5, (10, 7), 11), (-1, (10,), -1), (5, (32767,), 32767)],
 )
 def test_zram_goes_first(wanted: int, others: tuple[int, ...], taken: int) -> None:
-    found, note = otherswap.priority(wanted, tuple(swap("sda2", priority) for priority in others))
+    found, note = swappriority.first(wanted, tuple(swap("sda2", priority) for priority in others))
 
     assert found == taken
     assert (note is None) is (taken == wanted)

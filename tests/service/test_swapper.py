@@ -165,6 +165,17 @@ def test_priority_and_discard(x86: Machine, settings: ZramSettings, flags: str) 
     assert calls.swaps == [f"dev/zram0 {flags}\n"]
 
 
+def test_it_is_used_before_swap_that_is_on_already(x86: Machine, put: Put) -> None:
+    put("proc/swaps", "Filename Type Size Used Priority\n/dev/sda2 partition 1024 0 150\n")
+    calls = Calls(x86, ROOTS / X86)
+
+    outcome = swapper.set_up(x86, DEFAULTS, calls)
+
+    assert calls.swaps == ["dev/zram0 0x58097\n"]
+    assert "priority 151" in outcome.reason
+    assert "other swap has priority 150" in outcome.notes[0]
+
+
 def test_a_busy_swapon_is_tried_again(x86: Machine) -> None:
     calls = Calls(x86, ROOTS / X86, refuse=3)
 
