@@ -1,6 +1,8 @@
 """Maintenance of zram on real kernels: what is won, what is written to flash and how much, and what happens when the flash goes."""
 
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from memd.kernel import mapping
 from memd.kernel.root import Root
 from memd.model_care import CareSettings, CareStep
 from memd.policy import zramcare as policy
-from memd.service import backing
+from memd.service import backing, wear
 from memd.service.careround import Round
 from memd.service.idlemarks import IdleMarks
 from memd.service.wear import WearBook
@@ -25,7 +27,7 @@ DROPIN = Path("/run/memd/memd.conf.d/90-test.conf")
 NOW = CareSettings(
     recompress_idle=(1, 1), writeback_idle=(1, 1), threshold=1, writeback_round=(M, 8 * M), writeback_day=12 * M
 )
-PAGES = 6000
+PAGES = 4000
 
 
 class Elsewhere(Root):
@@ -57,9 +59,10 @@ def written(made: Disk) -> int:
     return int(made.get("bd_stat").split()[2]) * 4096
 
 
+@pytest.mark.timeout(120)
 @pytest.mark.needs("zram-writeback")
 def test_writeback_stays_within_its_budget_and_loses_nothing(tmp_path: Path, book: WearBook) -> None:
-    with loop(tmp_path, 64 * M) as flash, disk(32 * M, backing=flash) as made:
+    with loop(tmp_path, 64 * M) as flash, disk(16 * M, backing=flash) as made:
         made.store(PAGES)
         first, second, third = (round_on(made, book) for _ in range(3))
         assert 0 < first["writeback"].written <= 8 * M, first
@@ -75,7 +78,7 @@ def test_writeback_stays_within_its_budget_and_loses_nothing(tmp_path: Path, boo
 
 @pytest.mark.needs("zram-recompression")
 def test_recompression_wins_and_loses_nothing(book: WearBook) -> None:
-    with disk(32 * M, algorithm="lzo", second="zstd") as made:
+    with disk(16 * M, algorithm="lzo", second="zstd") as made:
         made.store(PAGES)
         step = round_on(made, book)["recompress"]
         assert (step.skipped, step.failed) == ("", False)
@@ -83,7 +86,7 @@ def test_recompression_wins_and_loses_nothing(book: WearBook) -> None:
 
 
 def test_compaction_gives_memory_back(book: WearBook) -> None:
-    with disk(32 * M) as made:
+    with disk(16 * M) as made:
         made.store(PAGES)
         with open(f"/dev/{made.name}", "r+b", buffering=0) as opened:  # holes
             for number in range(0, PAGES, 3):
@@ -98,7 +101,7 @@ def test_compaction_gives_memory_back(book: WearBook) -> None:
 
 @pytest.mark.needs("zram-writeback")
 def test_a_full_backing_device_loses_nothing(tmp_path: Path, book: WearBook) -> None:
-    with loop(tmp_path, 2 * M) as flash, disk(32 * M, backing=flash) as made:
+    with loop(tmp_path, 2 * M) as flash, disk(16 * M, backing=flash) as made:
         made.store(PAGES)
         steps = [round_on(made, book)["writeback"] for _ in range(2)]
         assert any("full" in step.skipped for step in steps), steps
@@ -115,7 +118,7 @@ def test_a_backing_device_that_vanishes_loses_nothing_that_was_not_on_it(tmp_pat
         )
         try:
             node = Path("/dev/mapper/memd-test").resolve()
-            with disk(32 * M, backing=str(node)) as made:
+            with disk(16 * M, backing=str(node)) as made:
                 made.store(PAGES)
                 output("dmsetup", "suspend", "--noflush", "memd-test")
                 subprocess.run(["dmsetup", "load", "memd-test"], input=f"0 {sectors} error\n", text=True, check=True)
@@ -139,7 +142,7 @@ def test_what_is_written_back_is_encrypted_unless_told_otherwise(tmp_path: Path,
     with loop(tmp_path, 64 * M) as flash:
         prepared = backing.prepare(ROOT, flash)
         try:
-            with disk(32 * M, backing=prepared.path) as made:
+            with disk(16 * M, backing=prepared.path) as made:
                 made.store(PAGES)
                 assert round_on(made, book)["writeback"].written > 0
                 made.check(PAGES)
@@ -153,7 +156,7 @@ def test_what_is_written_back_is_encrypted_unless_told_otherwise(tmp_path: Path,
         assert eventually(lambda: mapping.find(ROOT, prepared.mapping or "") is None)
         plain = backing.prepare(ROOT, flash, encrypt=False)  # what is left there looks like noise
         assert (plain.path, plain.mapping) == (flash, None)
-        with disk(32 * M, backing=plain.path) as made:
+        with disk(16 * M, backing=plain.path) as made:
             made.store(PAGES)
             book.settle(0)
             assert round_on(made, WearBook(Elsewhere(tmp_path / "other")))["writeback"].written > 0
@@ -219,3 +222,25 @@ def test_the_daemon_does_rounds_in_its_sandbox(soon: None) -> None:
 def facts() -> list[dict[str, object]]:
     found: list[dict[str, object]] = memctl("status")["zram"][0].get("maintenance", [])
     return found
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+@pytest.mark.needs("zram-writeback")
+def test_killed_in_any_round_it_writes_no_more_than_the_budget_and_loses_nothing(tmp_path: Path) -> None:
+    """What a power cut leaves on the disk, too: a promise, or what became of it."""
+    with loop(tmp_path, 64 * M) as flash, disk(16 * M, backing=flash) as made:
+        made.store(PAGES)
+        for delay in (2.6, 3.0, 3.4, 4.0, 5.0):
+            command = [sys.executable, Path(__file__).with_name("care_rounds.py"), made.name, tmp_path]
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as rounds:
+                assert rounds.stdout
+                assert rounds.stdout.readline() == "begun\n"
+                time.sleep(delay)
+                rounds.kill()
+            assert written(made) <= NOW.writeback_day
+            if (tmp_path / "wear.json").exists():
+                wear.parse((tmp_path / "wear.json").read_text())
+            made.check(PAGES)
+        last = round_on(made, WearBook(Elsewhere(tmp_path)))["writeback"]
+        assert written(made) <= NOW.writeback_day, last
