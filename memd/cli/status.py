@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         PressureFacts,
         Status,
         SwapFacts,
+        UnitPressureFacts,
         ZramFacts,
     )
 
@@ -61,6 +62,7 @@ def text(status: Status, look: Look) -> str:
         *_pools(status),
         *_lending(status),
         *_pressure(status["pressure"]),
+        *(_unit(facts) for facts in status.get("unit_pressure", [])),
     ]
     lines += [Line("degraded", safe(finding), colour="yellow") for finding in status["degraded"]]
     lines += [Line("missing", safe(feature)) for feature in status["missing"]]
@@ -149,8 +151,12 @@ def _cma(facts: CmaFacts) -> Line:
     fill = None
     if size and available is not None:
         words, fill = f"{_of(size - available, size)} in use", (size - available) / size
-    if failed:
-        words += f"; {common.plural(failed, 'allocation')} failed"
+    if facts.get("failures"):
+        words += f"; {common.plural(facts['failures'], 'request')} failed since memd started"
+    elif failed:  # the kernel counts pages, not requests
+        words += f"; {common.plural(failed, 'page')} not to be had since boot"
+    if facts.get("state", "fine") != "fine":
+        words += f"; {safe(facts['state']).replace('-', ' ')}"
     return Line(f"  {safe(facts['name'])}", words, fill)
 
 
@@ -215,6 +221,11 @@ def _pressure(facts: PressureFacts) -> list[Line]:
     if averages := stalls(facts):
         lines.append(Line("", f"stalled {averages} (last 10s, 60s)"))
     return [*lines, Line("", safe(facts["mode"]))] if facts.get("mode") else lines
+
+
+def _unit(facts: UnitPressureFacts) -> Line:
+    words = safe(facts["level"]) if facts["watched"] else "does not run"
+    return Line(f"  {safe(facts['unit'])}", words, colour=LEVEL_COLOURS.get(facts["level"], ""))
 
 
 def stalls(facts: PressureFacts) -> str:
