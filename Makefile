@@ -35,6 +35,7 @@ test-board:
 
 # Ratios, measured side by side in one run; needs root and a free zram device.
 bench: prepare
+	@$(PYTHON) -m tests.bench
 	@$(PYTHON) tests/bench/swapstart.py
 
 # The pages that are made from the code's own tables.

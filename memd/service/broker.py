@@ -85,6 +85,10 @@ class Broker:
         MemdError: InvalidArgs, NoSuchHeap, NotAllowed, LimitsExceeded, QuotaExceeded, PressureTooHigh, NoMemory, Busy,
         NotSupported, Failed. A cancelled call leaves no fd and no charge.
         """
+        if sum(sizes) <= INLINE:
+            at_once = self.counter.lend(caller, heap, tuple(sizes), label, most)
+            if at_once:
+                return at_once
         refused = []
         for request in self._requests(heap, sizes, label, most):
             outcome = await self._lend(caller, request)

@@ -1,4 +1,4 @@
-"""What can be lent at once, in whatever thread asks: the lane's thread comes here first, and to the broker with the rest.
+"""What can be lent at once, in whatever thread asks: lane and bus come here first, and to the broker with the rest.
 
 Same rules, books, words and order of decisions as the broker's; it only leaves out what cannot matter. What binds a caller's requests is
 worked out once for each configuration and set of heaps, and then one comparison for each cap is the decision. Left to the broker: whatever
@@ -30,6 +30,7 @@ KINDS = {HeapKind.SYSTEM, HeapKind.UDMABUF, HeapKind.SIMULATED}
 QUICK = 8 << 20
 GOOD_FOR = 0.01  # seconds
 PART = 4
+KNOWN = 256  # requests that are worked out already
 
 
 class Terms(NamedTuple):
@@ -61,6 +62,7 @@ class Counter:
         self.good_for = good_for
         self._root, self._refusals = root, refusals
         self.pools: Pools | None = None
+        self._known: dict[tuple[object, ...], tuple[Customer, Asked]] = {}
         self._memory: Memory | None = None
         self._until, self._left = 0.0, 0
         self.page = os.sysconf("SC_PAGE_SIZE")
@@ -71,16 +73,34 @@ class Counter:
     def customer(self, caller: Caller) -> Customer:
         return Customer(self, caller)
 
+    def lend(
+        self, caller: Caller, word: str, sizes: tuple[int, ...], label: str = "", most: int = arguments.MAX_MANY
+    ) -> list[Grant] | None:
+        """For whoever asks by no lane: what was asked lately is worked out. None: the broker has to be asked. As Customer.lend."""
+        key = (caller, word, sizes, label, most)
+        customer, asked = self._known.get(key, (None, None))
+        if customer is None or asked is None or not customer.fresh(asked):
+            customer = self.customer(caller)
+            asked = customer.ask(word, sizes, label, most)
+            if asked is None:
+                return None
+            if len(self._known) >= KNOWN:
+                self._known.clear()
+            self._known[key] = customer, asked
+        return customer.lend(asked)
+
     def open_to(self, caller: Caller) -> bool:
         """Whether any rule lets the caller have anything."""
         return any(rules.deciding(self.config.rules, caller, heap) for heap in self.heaps.heaps)
 
     def memory(self) -> Memory:
         """As of the last look, if that is still good. OSError, BadKernelFile: the kernel does not say."""
-        return self._memory if self._memory and time.monotonic() < self._until else self._look()
+        with self.ledger.lock:
+            return self._memory if self._memory and time.monotonic() < self._until else self._look()
 
     def has_room(self, size: int) -> bool:
-        """Whether memory is far enough from the floor for this to be no question. Takes it off what the look is good for."""
+        """Whether memory is far enough from the floor for this to be no question. Takes it off what the look is good for. Under the
+        ledger's lock."""
         if size > self._left or time.monotonic() >= self._until:
             self._look()
         self._left -= size

@@ -66,6 +66,7 @@ class Desk:
         )
         self.heaps = Heaps(root, True, {}, ("contiguous", "system", "simulated"))
         self.broker = Broker(root, self.config, self.heaps, self.told.append, lambda: self.level)
+        self.broker.counter.good_for = 0.0  # the machine in a directory changes from one request to the next
 
     def configure(self, rule: Rule = RULE, bounds: Bounds = BOUNDS) -> None:
         self.config = replace(self.config, rules=(rule,), bounds=bounds)
@@ -91,7 +92,6 @@ class LaneDesk(Desk):
 
     def __init__(self, root: Root, *rules: Rule) -> None:
         super().__init__(root, *rules)
-        self.broker.counter.good_for = 0.0  # the machine in a directory changes from one request to the next
         self.lanes = Lanes(self.broker)
         self.far: dict[str, Far] = {}
 
