@@ -88,8 +88,7 @@ def roff(version: str) -> str:
 
 
 def _roff(text: str) -> str:
-    """Words in backticks in bold, minus signs as such, and nothing but ASCII."""
-    escaped = re.sub(
-        r"[^\x00-\x7f]", lambda found: f"\\[u{ord(found[0]):04X}]", text.replace("\\", "\\e").replace("-", "\\-")
-    )
+    """Words in backticks in bold, minus signs as such, and nothing but ASCII, which every terminal has."""
+    plain = text.replace("→", "->").replace("…", "...").encode("ascii").decode()
+    escaped = plain.replace("\\", "\\e").replace("-", "\\-")
     return re.sub(r"`([^`]*)`", r"\\fB\1\\fR", escaped)

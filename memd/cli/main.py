@@ -20,13 +20,29 @@ from memd.cli import (
     monitor,
     pressure,
     render,
+    report,
     run,
     status,
     zram,
 )
 from memd.cli import map as memory_map
 
-COMMANDS = (status, heaps, buffers, alloc, run, zram, cma, pressure, monitor, metrics, memory_map, config, doctor)
+COMMANDS = (
+    status,
+    heaps,
+    buffers,
+    alloc,
+    run,
+    zram,
+    cma,
+    pressure,
+    monitor,
+    metrics,
+    memory_map,
+    config,
+    doctor,
+    report,
+)
 RUNNING = ("alloc", "run")  # what follows -- is theirs
 EPILOG = """\
 Example: memctl status

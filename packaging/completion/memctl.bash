@@ -36,13 +36,14 @@ _memctl() {
     esac
     local options='--bus --json --help'
     case $command in
-        '') options="status heaps buffers alloc run zram cma pressure map config doctor monitor metrics $options --version" ;;
+        '') options="status heaps buffers alloc run zram cma pressure map config doctor report monitor metrics $options --version" ;;
         buffers) options="--heap --owner --older --holders --write-off $options" ;;
         alloc)
             options="--name $options"
             if ((${#words[@]} == 0)); then options="system contiguous any $(_memctl_heaps "${bus[@]}") $options"; fi
             if ((${#words[@]} == 2)); then options="-- $options"; fi
             ;;
+        report) options="--html --since $options" ;;
         doctor) options="--all $options" ;;
         run) options="--heap-map --verbose -- $options" ;;
         zram)

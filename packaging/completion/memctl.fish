@@ -1,6 +1,6 @@
 # fish completion for memctl(1); installed as /usr/share/fish/vendor_completions.d/memctl.fish
 
-set -l commands status heaps buffers alloc run zram cma pressure map config doctor monitor metrics
+set -l commands status heaps buffers alloc run zram cma pressure map config doctor report monitor metrics
 complete -c memctl -f
 complete -c memctl -l bus -x -a 'system session' -d 'The bus that memd serves'
 complete -c memctl -l json -d 'JSON: bytes and seconds'
@@ -23,6 +23,9 @@ complete -c memctl -n '__fish_seen_subcommand_from buffers' -l write-off -x -d '
 complete -c memctl -n '__fish_seen_subcommand_from alloc' -l name -x -d 'Label for listings'
 complete -c memctl -n '__fish_seen_subcommand_from alloc' -a 'system contiguous any'
 complete -c memctl -n "not __fish_seen_subcommand_from $commands" -a doctor -d 'Look for what is wrong'
+complete -c memctl -n "not __fish_seen_subcommand_from $commands" -a report -d 'Write one page for a bug report'
+complete -c memctl -n '__fish_seen_subcommand_from report' -l html -r -d 'Write the page to this file'
+complete -c memctl -n '__fish_seen_subcommand_from report' -l since -x -d 'Events and plots of this time'
 complete -c memctl -n '__fish_seen_subcommand_from doctor' -l all -d 'Notes too'
 complete -c memctl -n '__fish_seen_subcommand_from run' -l heap-map -x -d 'OLD=NEW: show a heap under another name'
 complete -c memctl -n '__fish_seen_subcommand_from run' -l verbose -d 'Tell each allocation'
