@@ -7,7 +7,7 @@ discard are swapon's.
 from __future__ import annotations
 
 from memd.early import MemInfo, Noun, Swap, ZramSettings, ZramStat
-from memd.policy import zramalgorithm, zramplan
+from memd.policy import swappriority, zramalgorithm, zramplan
 from memd.units import format_size
 
 FIELDS = {
@@ -54,16 +54,17 @@ def to_check(old: ZramSettings, new: ZramSettings, given: tuple[str, ...] = ()) 
     return tuple(dict.fromkeys([*changed, *(key for key in given if key in SHOWN)]))
 
 
-def change(keys: tuple[str, ...], wanted: ZramSettings, plan: zramplan.Plan, stat: ZramStat, swap: Swap) -> Change:
-    """`plan`: what would be made anew. `stat`, `swap`: the device as it is."""
+def change(keys: tuple[str, ...], wanted: ZramSettings, plan: zramplan.Plan, stat: ZramStat, *swaps: Swap) -> Change:
+    """`plan`: what would be made anew. `stat` and the first of `swaps`: the device as it is; then the rest of all swap."""
     move = []
     if "Size" in keys and plan.disksize != stat.disksize:
         move.append(f"size {format_size(stat.disksize)} -> {format_size(plan.disksize)}")
     chosen, _ = zramplan.choose_algorithm(wanted.algorithms, stat)
     if "Algorithms" in keys and chosen != stat.algorithm:
         move.append(f"algorithm {stat.algorithm} -> {chosen}")
-    if "Priority" in keys and wanted.priority != max(swap.priority, -1):
-        move.append(f"priority {swap.priority} -> {wanted.priority}")
+    priority, _ = swappriority.first(wanted.priority, swaps)
+    if "Priority" in keys and priority != max(swaps[0].priority, -1):
+        move.append(f"priority {swaps[0].priority} -> {priority}")
     move += [words for key, words in NAMED.items() if key in keys]
     limit = (plan.limit or 0) if "MemLimit" in keys and (plan.limit or 0) != stat.mem_limit else None
     return Change(move=tuple(move), limit=limit, batch=wanted.writeback_batch if "WritebackBatch" in keys else None)

@@ -145,7 +145,7 @@ class Change:
         stat, swap = pairs[name]
         self._sensible(wanted, facts)
         plan = zramplan.fresh(wanted, facts)
-        change = zramlive.change(keys, wanted, plan, stat, swap)
+        change = zramlive.change(keys, wanted, plan, stat, swap, *(facts.swaps or ()))
         if change.move and plan.outcome:
             raise InvalidArgs(f"{plan.outcome.reason}; swap that is on is not taken away: switch it off with swapoff")
         if change.move:

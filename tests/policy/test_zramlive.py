@@ -73,6 +73,14 @@ def test_what_the_kernel_takes_at_once() -> None:
     assert zramlive.change(("MemLimit",), OLD, Plan(action="use", disksize=G), stat(mem_limit=M), swap()).limit == 0
 
 
+def test_a_priority_that_other_swap_has_raised_is_the_one_that_was_wanted() -> None:
+    disk = Swap(path="/dev/sda2", kind="partition", size=G, used=0, priority=200)
+    plan = Plan(action="use", disksize=G)
+
+    assert zramlive.change(("Priority",), OLD, plan, stat(), swap(priority=201), disk).move == ()
+    assert zramlive.change(("Priority",), OLD, plan, stat(), swap(), disk).move == ("priority 100 -> 201",)
+
+
 def memory(available: int, cma_free: int = 0) -> MemInfo:
     return MemInfo(total=4 * G, available=available, free=available, cma_free=cma_free)
 
