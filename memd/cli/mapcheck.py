@@ -11,6 +11,8 @@ from memd.cli.render import Look, safe, wrap
 from memd.errors import Failed
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from memd.cli.render import Colour
     from memd.model_map import MapFinding, MemoryMap
 
@@ -63,13 +65,14 @@ def _base(arguments: argparse.Namespace) -> MemoryMap | None:
     return mapsource.of_file(arguments.base, argparse.Namespace(include=arguments.include, overlay=[], log=None))
 
 
-def _accepted(arguments: argparse.Namespace) -> tuple[str, ...]:
+def _accepted(arguments: argparse.Namespace) -> Collection[str]:
     if not arguments.plan:
         return tuple(arguments.moved)
     from memd.cli import mapplan
     from memd.policy import mapfile
 
-    return (*arguments.moved, *mapfile.decode(mapplan.load(arguments.plan), arguments.plan).accepted)
+    plan = mapfile.decode(mapplan.load(arguments.plan), arguments.plan)
+    return {**dict.fromkeys(arguments.moved, ""), **plan.accepted}
 
 
 def _sarif(file: str | None, findings: list[MapFinding]) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from memd.errors import InvalidArgs
@@ -44,17 +45,19 @@ def _parent(tree: DeviceTree) -> Node:
     return Node("reserved-memory", PARENT, {**wanted, "ranges": b""})
 
 
-def changed(tree: DeviceTree, path: str, **values: bytes) -> DeviceTree:
-    """One node with other properties; `_` in a keyword stands for `-`."""
-    properties = {name.replace("_", "-"): value for name, value in values.items()}
-    old = node(tree, path)
-    new = replace(old, properties={**old.properties, **properties})
-    return replace(tree, children=tuple(new if child is old else child for child in tree.children))
+def changed(tree: DeviceTree, at: int, name: str | None = None, **values: bytes) -> DeviceTree:
+    """The child at index `at` with other properties (`_` in a keyword stands for `-`), and another name if there is one.
+
+    By index: while several move, one may get the name that another had a moment ago.
+    """
+    old = tree.children[at]
+    properties = {**old.properties, **{word.replace("_", "-"): value for word, value in values.items()}}
+    name = name or old.name
+    children = list(tree.children)
+    children[at] = replace(old, name=name, path=f"{PARENT}/{name}", properties=properties)
+    return replace(tree, children=tuple(children))
 
 
-def renamed(tree: DeviceTree, path: str, name: str) -> DeviceTree:
-    """One node under another name, in the same place of the tree, with its label."""
-    old = node(tree, path)
-    new = replace(old, name=name, path=f"{PARENT}/{name}")
-    labels = {new.path if at == path else at: label for at, label in tree.labels.items()}
-    return replace(tree, children=tuple(new if child is old else child for child in tree.children), labels=labels)
+def relabelled(tree: DeviceTree, moves: Mapping[str, str]) -> DeviceTree:
+    """Labels go with their nodes; `moves`: old path -> new path, all at once."""
+    return replace(tree, labels={moves.get(path, path): label for path, label in tree.labels.items()})

@@ -20,11 +20,11 @@ MOST_REGIONS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class PlanFile:
-    """What is read back of a plan. `accepted`: paths of the regions that it moves, old and new; `files`: text by name."""
+    """What is read back of a plan. `accepted`: the regions that it moves, old path -> new path; `files`: text by name."""
 
     wish: str
     source: str
-    accepted: tuple[str, ...]
+    accepted: Mapping[str, str]
     expectation: Expectation
     files: Mapping[str, str]
 
@@ -40,7 +40,7 @@ def encode(plan: Drawn, files: Mapping[str, str], steps: tuple[str, ...]) -> dic
         "page_block": plan.before.page_block,
         "changes": [_change(change) for change in plan.changes],
         "arguments": _arguments(plan),
-        "accepted": list(accepted(plan.changes)),
+        "accepted": accepted(plan.changes),
         "notes": list(plan.notes),
         "steps": list(steps),
         "files": dict(files),
@@ -120,7 +120,7 @@ def decode(text: str, name: str) -> PlanFile:
         return PlanFile(
             wish=_text(told["wish"]),
             source=_text(told["source"]),
-            accepted=tuple(_text(path) for path in told["accepted"]),
+            accepted={_text(old): _text(new) for old, new in told["accepted"].items()},
             expectation=_wanted(told["expect"]),
             files={_text(key): _text(value) for key, value in told["files"].items()},
         )

@@ -35,7 +35,7 @@ class Undecided(Exception):
 class Budget:
     """Bounds a search in steps, not in seconds: the same question has the same answer everywhere."""
 
-    steps: int = 300_000
+    steps: int = 60_000
     spent: int = field(default=0)
 
     def spend(self) -> None:

@@ -210,6 +210,7 @@ def _edited(board: Board, ask: Ask, goal: _Goal, room: Room) -> Drawn:
     if room.pinned:
         for path, base in room.dynamic.items():
             result.pin(path, base)
+    result.finish()
     after = mapread.read(result.tree, page_block=board.shape.page_block, command_line=board.shape.command_line)
     after = replace(
         after,
@@ -222,10 +223,9 @@ def _edited(board: Board, ask: Ask, goal: _Goal, room: Room) -> Drawn:
     return Drawn(ask, board.tree, result.tree, board.shape, after, changes, mapnotes.notes(board.shape, ask, changes))
 
 
-def accepted(changes: Sequence[Change]) -> tuple[str, ...]:
-    """What `check` accepts of a plan: its moves, by their old paths and their new ones."""
-    moved = [change for change in changes if change.what is What.MOVED]
-    return tuple(path for change in moved for path in (change.old or change.path, change.path))
+def accepted(changes: Sequence[Change]) -> dict[str, str]:
+    """What `check` accepts of a plan: its moves, old path -> new path."""
+    return {change.old: change.path for change in changes if change.what is What.MOVED and change.old}
 
 
 def _checked(board: Board, drawn: Drawn) -> Drawn:

@@ -16,6 +16,12 @@ class Result:
     def __init__(self, tree: DeviceTree, shape: MemoryMap) -> None:
         self.tree, self._shape = tree, shape
         self.changes: list[Change] = []
+        # Counted from the end: what is added comes first.
+        self._at = {child.path: index - len(tree.children) for index, child in enumerate(tree.children)}
+
+    def finish(self) -> None:
+        moves = {change.old: change.path for change in self.changes if change.what is What.MOVED and change.old}
+        self.tree = mapedit.relabelled(self.tree, moves)
 
     def fulfil(self, ask: Ask, path: str, size: int, base: int | None) -> None:
         """What was asked for. `base` None: the kernel places it."""
@@ -32,12 +38,13 @@ class Result:
 
     def pin(self, path: str, base: int) -> None:
         """A dynamic region gets alloc-ranges that leave one place; `cma=` has none to get."""
-        one = next((child for child in self.tree.children if child.path == path), None)
-        region = self._shape.region(path)
-        if one is None or (size := int.from_bytes(one.properties["size"], "big")) == 0:
+        at = self._at.get(path, 0 if any(change.path == path for change in self.changes) else None)
+        if at is None:
             return
-        now = Range(base, size)
-        self.tree = mapedit.changed(self.tree, path, alloc_ranges=mapedit.pair(now, self._shape))
+        one = self.tree.children[at]
+        size = int.from_bytes(one.properties["size"], "big")
+        self.tree = mapedit.changed(self.tree, at, alloc_ranges=mapedit.pair(Range(base, size), self._shape))
+        region = self._shape.region(path)
         if region is not None and not any(change.path == path for change in self.changes):
             self.changes.append(Change(What.PINNED, one.name, path, region.kind, size, path, size))
 
@@ -56,18 +63,15 @@ class Result:
 
     def _grow_dynamic(self, region: Region, size: int) -> None:
         value = mapedit.cells(size, self._shape.size_cells)
-        self.tree = mapedit.changed(self.tree, region.path, size=value)
+        self.tree = mapedit.changed(self.tree, self._at[region.path], size=value)
         change = Change(What.GROWN, region.name, region.path, region.kind, size, region.path, region.size)
         self.changes.append(change)
 
     def _put(self, region: Region, now: Range) -> None:
         """Another reg; at another address also another name, for the address is part of it."""
-        self.tree = mapedit.changed(self.tree, region.path, reg=mapedit.pair(now, self._shape))
-        name = region.name
         moved = now.base != region.base
-        if moved:
-            name = f"{region.name.partition('@')[0]}@{now.base:x}"
-            self.tree = mapedit.renamed(self.tree, region.path, name)
+        name = f"{region.name.partition('@')[0]}@{now.base:x}" if moved else region.name
+        self.tree = mapedit.changed(self.tree, self._at[region.path], name, reg=mapedit.pair(now, self._shape))
         what = What.MOVED if moved else What.GROWN
         path = f"{mapedit.PARENT}/{name}"
         self.changes.append(

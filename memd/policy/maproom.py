@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from memd.policy.mapfit import Budget, Piece, Span, Undecided, highest, nearest, pack, subtract
 
-MAX_CHOICES = 50_000  # ways to choose what moves, of one size, that are sorted at once
+MAX_CHOICES = 20_000  # ways to choose what moves, of one size, that are sorted at once
 
 
 @dataclass(frozen=True, slots=True)

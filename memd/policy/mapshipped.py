@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from types import MappingProxyType
 
 from memd.model_map import MemoryMap, Range, Region, RegionKind
 from memd.policy.mapchecks import Hit, hit
 
 
 def against(new: MemoryMap, base: MemoryMap, accepted: Collection[str]) -> Iterator[Hit]:
-    """What the shipped map had and the new one has not. `accepted`: names or paths of regions that a plan moves."""
-    later = pairs(new, base)
+    """What the shipped map had and the new one has not. `accepted`: names or paths of regions that a plan moves; as a mapping, to which
+    path each."""
+    later = pairs(new, base, accepted if isinstance(accepted, Mapping) else {})
     for old in base.regions:
         if old.enabled:
             yield from _region(old, later.get(old.path), accepted)
@@ -50,10 +52,12 @@ def _changed(old: Region, now: Region, accepted: Collection[str]) -> Iterator[Hi
         )
 
 
-def pairs(new: MemoryMap, base: MemoryMap) -> dict[str, Region]:
-    """Old path -> the same region now: by path, else by label, else by the name before the @ where both maps have one such."""
+def pairs(new: MemoryMap, base: MemoryMap, moves: Mapping[str, str] = MappingProxyType({})) -> dict[str, Region]:
+    """Old path -> the same region now: as a plan says it moved, else by path, else by label, else by the name before the @ where both maps
+    have one such."""
     now = {one.path: one for one in new.regions}
-    found = {old.path: now[old.path] for old in base.regions if old.path in now}
+    goals = {old.path: moves.get(old.path, old.path) for old in base.regions}
+    found = {old: now[path] for old, path in goals.items() if path in now}
     for word in (_label, _stem):
         taken = {one.path for one in found.values()}
         mine = _once([one for one in new.regions if one.path not in taken], word)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from memd.kernel import devicetree
 from memd.model_map import MIB, DeviceTree, Node, Range, RegionKind
-from memd.policy import mapdts, mapplan, mapread
+from memd.policy import mapdts, mapplan, mapread, maprules
 from memd.policy.mapask import Action, Ask, Drawn
+from memd.policy.mapresult import Result
 from tests import trees
 
 RAM = (Range(0x80000000, 0x80000000),)
@@ -96,6 +97,29 @@ def test_a_patch_and_an_overlay_make_the_planned_tree(tmp_path: Path) -> None:
     )
 
 
+def test_a_node_gets_the_name_that_its_neighbour_had(tmp_path: Path) -> None:
+    source = trees.board(
+        """one: memory@84000000 { reg = <0 0x84000000 0 0x400000>; no-map; };
+           two: memory@84400000 { reg = <0 0x84400000 0 0x400000>; no-map; };"""
+    )
+    tree = devicetree.parse(trees.compiled(source), "board.dtb")
+    shape = mapread.read(tree)
+    result = Result(tree, shape)
+    result.move("/reserved-memory/memory@84000000", 0x84400000)
+    result.move("/reserved-memory/memory@84400000", 0x84800000)
+    result.finish()
+    after = mapread.read(result.tree)
+    drawn = Drawn(Ask(Action.MOVE), tree, result.tree, shape, after, tuple(result.changes))
+
+    built = devicetree.parse(patched(tmp_path, drawn, source), "board.dtb")
+
+    assert regions(built) == regions(result.tree)
+    assert built.labels["/reserved-memory/memory@84400000"] == "one"
+    assert built.labels["/reserved-memory/memory@84800000"] == "two"
+    moved = mapplan.accepted(drawn.changes)
+    assert [one.rule for one in maprules.check(after, shape, moved) if one.severity.value == "error"] == []
+
+
 def test_a_source_without_a_last_line_end_is_patched_too(tmp_path: Path) -> None:
     drawn = planned(trees.compiled(SOURCE), Ask(Action.MOVE, "wpss", at=0xA0000000))
 
@@ -124,7 +148,7 @@ def test_a_node_without_a_label_keeps_its_number(tmp_path: Path) -> None:
 
 
 names = st.text("abcdefghijklmnopqrstuvwxyz-,", min_size=1, max_size=12).filter(
-    lambda name: name not in mapdts.NUMBERS
+    lambda name: name not in mapdts.NUMBERS | {"name"}
 )
 
 

@@ -79,6 +79,6 @@ def test_moves_are_a_patch_where_the_source_is_at_hand() -> None:
 
     assert list(mapwrite.files(drawn, "plan", mapwrite.QCOM, ("board.dts", source))) == ["plan.patch"]
     assert list(mapwrite.files(drawn, "plan", mapwrite.QCOM)) == ["plan.dtsi"]
-    assert mapplan.accepted(drawn.changes) == ("/reserved-memory/a@84000000", "/reserved-memory/a@90000000")
+    assert mapplan.accepted(drawn.changes) == {"/reserved-memory/a@84000000": "/reserved-memory/a@90000000"}
     assert mapdts.overlay(drawn) is None
     assert devicetree.parse(trees.compiled(source), "").children[0].name == "a@84000000"

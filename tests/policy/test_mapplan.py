@@ -81,7 +81,38 @@ def test_a_grown_carve_out_moves_a_neighbour_that_was_named(page: DeviceTree) ->
     assert names(drawn) == [(What.GROWN, "camera@84300000"), (What.MOVED, "wpss@88900000")]
     assert [change.now for change in drawn.changes] == [Range(0x84300000, 6 * MIB), Range(0x88900000, 25 * MIB)]
     assert drawn.after_tree.labels["/reserved-memory/wpss@88900000"] == "wpss_mem"
-    assert mapplan.accepted(drawn.changes) == ("/reserved-memory/wpss@0x84800000", "/reserved-memory/wpss@88900000")
+    assert mapplan.accepted(drawn.changes) == {"/reserved-memory/wpss@0x84800000": "/reserved-memory/wpss@88900000"}
+
+
+def test_regions_of_one_name_move_into_each_others_places() -> None:
+    """memory@… is what many boards call them all; a node gets the name that its neighbour had."""
+    text = "".join(
+        f"memory@{base:x} {{ reg = <0 {base:#x} 0 0x400000>; no-map; }};"
+        for base in range(0x80000000, 0x81000000, 4 * MIB)
+    )
+    tree = devicetree.parse(trees.compiled(trees.board(text)), "a.dtb")
+    shape = replace(mapread.read(tree), ram=(Range(0x80000000, 20 * MIB),), ram_known=True)
+    ask = Ask(Action.GROW, "memory@80000000", 8 * MIB, may_move=tuple(child.name for child in tree.children[1:]))
+
+    drawn = mapplan.plan(Board(tree, shape), ask)
+
+    assert [(region.name, region.base, region.size) for region in drawn.after.regions] == [
+        ("memory@80000000", 0x80000000, 8 * MIB),
+        ("memory@81000000", 0x81000000, 4 * MIB),
+        ("memory@80800000", 0x80800000, 4 * MIB),
+        ("memory@80c00000", 0x80C00000, 4 * MIB),
+    ]
+    shift = replace(ask, size=5 * MIB)
+    after = mapplan.plan(
+        Board(tree, replace(shape, ram=(Range(0x80000000, 19 * MIB), Range(0x90000000, MIB)))), shift
+    ).after
+    bases = sorted((region.base or 0, region.size) for region in after.regions)
+    assert bases == [
+        (0x80000000, 5 * MIB),
+        (0x80500000, 4 * MIB),
+        (0x80900000, 4 * MIB),
+        (0x80D00000, 4 * MIB),
+    ]
 
 
 def test_growing_inside_free_memory_moves_nothing(page: DeviceTree) -> None:
