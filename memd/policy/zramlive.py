@@ -73,14 +73,16 @@ def change(keys: tuple[str, ...], wanted: ZramSettings, plan: zramplan.Plan, sta
 def no_room(memory: MemInfo, swaps: tuple[Swap, ...], old: Swap, disksize: int) -> str | None:
     """Why a second device of `disksize` bytes can't be afforded now; None if it can."""
     available = memory.available - (memory.cma_free or 0)  # a device's table is unmovable: pages of CMA can't hold it
+    # What is swapped out meanwhile makes room; a quarter, because it comes back compressed, and not all that fills RAM can be swapped
+    swappable = sum(swap.size - swap.used for swap in swaps) // 4
     need = disksize // TABLE + HEADROOM
-    if available < need:
+    if available + swappable < need:
         return (
             f"a second device of {format_size(disksize)} takes {format_size(disksize // TABLE)} at once, so {format_size(need)} should be"
-            f" free, and {format_size(max(available, 0))} are; try again with less in use"
+            f" free, and {format_size(max(available + swappable, 0))} can be; try again with less in use"
         )
     elsewhere = sum(swap.size - swap.used for swap in swaps if swap.path != old.path)
-    if old.used > disksize + elsewhere + available - need:
+    if old.used > disksize + elsewhere + max(available - need, 0):
         return f"{format_size(old.used)} are swapped out there, and {format_size(disksize)} would not hold them; choose a larger Size="
     return None
 

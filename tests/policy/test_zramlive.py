@@ -86,22 +86,29 @@ def memory(available: int, cma_free: int = 0) -> MemInfo:
 
 
 def test_room() -> None:
-    assert zramlive.no_room(memory(G), (swap(),), swap(), G) is None
-    assert "takes 4M at once" in (zramlive.no_room(memory(30 * M), (swap(),), swap(), G) or "")
-    assert zramlive.no_room(memory(G, cma_free=G - 30 * M), (swap(),), swap(), G)
     full = swap(used=G)
+    assert zramlive.no_room(memory(G), (full,), full, G) is None
+    assert "takes 4M at once" in (zramlive.no_room(memory(30 * M), (full,), full, G) or "")
+    assert zramlive.no_room(memory(G, cma_free=G - 30 * M), (full,), full, G)
     assert "would not hold them" in (zramlive.no_room(memory(100 * M), (full,), full, 512 * M) or "")
     disk = swap("/dev/sda2", size=2 * G)
     assert zramlive.no_room(memory(100 * M), (full, disk), full, 512 * M) is None
+
+
+def test_ram_that_can_be_swapped_out_is_room() -> None:
+    """A process of 1.5 times the free RAM leaves next to none available, and half of the swap."""
+    half = swap(used=G // 2)
+
+    assert zramlive.no_room(memory(M), (half,), half, G) is None
 
 
 @given(st.integers(0, 4 * G), st.integers(0, 4 * G), st.integers(M, 8 * G), st.integers(0, G))
 def test_what_is_granted_fits(available: int, cma: int, disksize: int, used: int) -> None:
     old = swap(used=used)
     if zramlive.no_room(memory(available, cma), (old,), old, disksize) is None:
-        left = available - cma - disksize // zramlive.TABLE
-        assert left >= zramlive.HEADROOM
-        assert used <= disksize + left
+        need = disksize // zramlive.TABLE + zramlive.HEADROOM
+        assert available - cma + (G - used) // 4 >= need
+        assert used <= disksize + max(available - cma - need, 0)
 
 
 def test_a_limit_below_what_it_takes_now() -> None:
