@@ -33,16 +33,16 @@ time.sleep(600)
 @pytest.fixture
 def crowded() -> Iterator[Disk]:
     """A device with 24M of zram pages, made while there is little memory outside of CMA."""
-    filler = subprocess.Popen([sys.executable, "-c", FILL, str(60 << 10)], stdout=subprocess.PIPE, text=True)
-    try:
-        assert filler.stdout
-        assert filler.stdout.readline() == "full\n"
-        with disk(64 * M) as made:
-            made.store(48 * M // PAGE)
-            yield made
-    finally:
-        filler.kill()
-        filler.wait()
+    command = [sys.executable, "-c", FILL, str(60 << 10)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as filler:
+        try:
+            assert filler.stdout
+            assert filler.stdout.readline() == "full\n"
+            with disk(64 * M) as made:
+                made.store(48 * M // PAGE)
+                yield made
+        finally:
+            filler.kill()
 
 
 @pytest.mark.timeout(150)
