@@ -1,7 +1,7 @@
 # On a fresh Debian 12 or 13: `make demo` shows the main job, `make test` tests what needs no virtual machine, `make test-vm` the rest.
 PYTHON = .venv/bin/python
 
-.PHONY: boards demo test test-browser test-vm test-vm-long test-vm-broken test-board vm-shell bench docs deb prepare clean
+.PHONY: boards demo test test-browser test-vm test-vm-long test-vm-broken test-board vm-shell bench bench-vm docs deb prepare clean
 
 demo: prepare
 	@$(PYTHON) packaging/demo
@@ -45,6 +45,10 @@ docs: prepare
 # docs/boards.md anew: every device tree of Debian's newest arm64 kernel is read, held against dtc, and checked. Two minutes.
 boards: prepare
 	@$(PYTHON) tests/vm/boards.py
+
+# The lane and the pools beside the heap's own ioctl, on a real heap in a virtual machine.
+bench-vm:
+	python3 tests/vm/run.py long --machine x86_64 -k test_what_it_costs_beside_the_ioctl
 
 deb:
 	packaging/build-deb $(or $(OUT),packaging/out)

@@ -199,7 +199,7 @@ class Customer:
         request, terms, counter = asked.request, asked.terms, self._counter
         if terms is None:
             return None
-        if counter.pools and self._ledger.knows(self.caller.owner, terms.heap):
+        if counter.config.pools and self._ledger.knows(self.caller.owner, terms.heap):
             pooled = counter.from_pool(self.caller, terms, request)
             if pooled:
                 return pooled

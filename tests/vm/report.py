@@ -47,7 +47,7 @@ class Results:
         self.done.append(result)
         why = f" ({result.detail})" if result.outcome == "skipped" else ""
         say(f"{result.outcome.upper()} {self.machine}: {result.test} {result.seconds:.1f}s{why}")
-        if result.outcome == "failed":
+        if result.outcome == "failed" or (result.outcome == "passed" and result.detail):
             say_block(result.detail)
 
     def close(self, end: str) -> None:

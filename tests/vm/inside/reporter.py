@@ -39,6 +39,8 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     outcome, detail = _judge(report)
     if _RANK[outcome] > _RANK[str(_running["outcome"])]:
         _running.update(outcome=outcome, detail=detail)
+    elif report.outcome == "passed":
+        _running.update(detail=str(dict(report.user_properties).get("told", "")))  # what a test has measured
 
 
 def _judge(report: pytest.TestReport) -> tuple[str, str]:
