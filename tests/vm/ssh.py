@@ -34,7 +34,7 @@ def access(work: Path) -> Access:
     (overlay / "root/.ssh/authorized_keys").write_text(key.with_suffix(".pub").read_text())
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    options = ["-q", "-o", "UserKnownHostsFile=/dev/null", "-o", "StrictHostKeyChecking=no", "-o", "ConnectTimeout=5"]
+    options = ["-q", "-o", "UserKnownHostsFile=/dev/null", "-o", "StrictHostKeyChecking=no", "-o", "ConnectTimeout=60"]
     return Access(["ssh", "-i", str(key), "-p", str(port), *options], port, overlay)
 
 
@@ -57,7 +57,7 @@ def emulated_board(machine: Machine, kernel: Path, image: Path, entry: Access, w
 
 def _wait(process: subprocess.Popen[bytes], entry: Access, work: Path) -> None:
     say("wait for the emulated board's sshd")
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while subprocess.run([*entry.command, HOST, "true"], stdin=subprocess.DEVNULL).returncode != 0:
         if process.poll() is not None or time.monotonic() > deadline:
             msg = f"no ssh:\n{tail(work / 'qemu')}\n{tail(work / 'serial')}"
