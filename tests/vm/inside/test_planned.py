@@ -11,12 +11,17 @@ PLANS = sorted(Path(__file__).parents[1].glob("plans/plan-*.json"))
 pytestmark = pytest.mark.needs("planned")
 
 
+def wish(plan: object) -> str:
+    """The name of a plan's test. (Where a machine has no plans, pytest asks for that of a placeholder.)"""
+    return json.loads(plan.read_text())["wish"].replace("--", "") if isinstance(plan, Path) else "none"
+
+
 def verify(plan: Path) -> tuple[int, list[dict[str, object]]]:
     done = subprocess.run(["memctl", "map", "verify", plan, "--json"], stdout=subprocess.PIPE, text=True)
     return done.returncode, json.loads(done.stdout)["outcomes"]
 
 
-@pytest.mark.parametrize("plan", PLANS, ids=lambda plan: json.loads(plan.read_text())["wish"].replace("--", ""))
+@pytest.mark.parametrize("plan", PLANS, ids=wish)
 def test_every_word_of_the_plan_came_true(plan: Path) -> None:
     status, outcomes = verify(plan)
 
