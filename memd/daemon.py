@@ -154,6 +154,15 @@ class Daemon:
             return None
 
     async def run(self) -> int:
+        """The bus may go at any moment after the name is owned, the rest of the start included."""
+        try:
+            return await self._serve()
+        except ConnectionError as error:
+            if not self._server.named:
+                raise
+            return self._bus_is_gone(error)
+
+    async def _serve(self) -> int:
         async with AsyncExitStack() as stack:
             await self._start(stack)
             self._tell_start()
@@ -167,9 +176,10 @@ class Daemon:
             for task in (lost, stopped):
                 task.cancel()
             results = await asyncio.gather(lost, stopped, return_exceptions=True)
-        if self._stop.is_set():
-            return 0
-        log.error("the bus is gone (%s); ending, so that systemd starts memd again; swap stays on", results[0])
+        return 0 if self._stop.is_set() else self._bus_is_gone(results[0])
+
+    def _bus_is_gone(self, why: object) -> int:
+        log.error("the bus is gone (%s); ending, so that systemd starts memd again; swap stays on", why)
         return 1
 
     async def _start(self, stack: AsyncExitStack) -> None:

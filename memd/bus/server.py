@@ -40,10 +40,11 @@ class NameTaken(Failed):
 
 
 class Server:
-    """The org.memd1 of one bus. What is told before `start` or after the end is told to nobody."""
+    """The org.memd1 of one bus. What is told before `start` or after the end is told to nobody. `named`: the name was owned once."""
 
     def __init__(self, library: Library | None = None) -> None:
         self._library = library or load()
+        self.named = False
         self._connection: Connection | None = None
         self._dispatcher: Dispatcher | None = None
         self._tree: Tree | None = None
@@ -72,6 +73,7 @@ class Server:
             self._shown = {where: target.interface for where, target in (await self._tree.changing()).items()}
             await connection.call_bus("AddMatch", "s", [GONE])
             await self._own(connection)
+            self.named = True
         except BaseException:
             self._connection = None
             connection.close()

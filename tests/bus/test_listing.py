@@ -11,15 +11,27 @@ from hypothesis import strategies as st
 from memd.bus import listing
 from memd.bus.library import Library, load
 from memd.bus.wire import RETURN, parse_header, printable
-from memd.model import Buffer
+from memd.model import LENT, RELEASING, WRITTEN_OFF, Buffer
 from tests.bus.conftest import LIBRARIES
 
 U64 = st.integers(0, (1 << 64) - 1)
 U32 = st.integers(0, (1 << 32) - 1)
 TEXT = st.text(max_size=20)
+STATE = st.sampled_from([LENT, RELEASING, WRITTEN_OFF])
 TIME = st.integers(0, 1 << 40).map(float)
 BUFFERS = st.builds(
-    Buffer, id=U64, heap=TEXT, size=U64, uid=U32, pid=U32, owner=TEXT, label=TEXT, time=TIME, inode=U64, device=U64
+    Buffer,
+    id=U64,
+    heap=TEXT,
+    size=U64,
+    state=STATE,
+    uid=U32,
+    pid=U32,
+    owner=TEXT,
+    label=TEXT,
+    time=TIME,
+    inode=U64,
+    device=U64,
 )
 
 

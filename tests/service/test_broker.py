@@ -64,7 +64,7 @@ class Desk:
         self.config = Config(
             (ZramSettings(),), rules or (RULE,), BOUNDS, PressureSettings((), 4.0), ("contiguous", "system")
         )
-        self.heaps = Heaps(root, True, {}, ("contiguous", "system", "simulated"))
+        self.heaps = Heaps(root, True, {}, ("contiguous", "system", "simulated"), pinnable=lambda _heap: False)
         self.broker = Broker(root, self.config, self.heaps, self.told.append, lambda: self.level)
         self.broker.counter.good_for = 0.0  # the machine in a directory changes from one request to the next
 
