@@ -37,6 +37,7 @@ test-board:
 bench: prepare
 	@$(PYTHON) -m tests.bench
 	@$(PYTHON) tests/bench/swapstart.py
+	@$(PYTHON) -m tests.bench.hostile
 
 # The pages that are made from the code's own tables.
 docs: prepare

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 from collections.abc import Iterator
 
-from memd.bus.wire import Received
+from memd.bus.library import Library
+from memd.bus.wire import RETURN, Received
+from memd.errors import Failed
 
 BUS = "org.freedesktop.DBus"
 
@@ -76,3 +78,14 @@ class Calls:
         for waiting in self._waiting.values():
             if not waiting.answer.done():
                 waiting.answer.set_exception(error)
+
+
+def checked(reply: Received, library: Library) -> Received:
+    """A reply that is none of an error, with all its fds; else CallFailed, and what came is closed."""
+    if reply.kind == RETURN and len(reply.fds) == reply.unix_fds:
+        return reply
+    reply.close()
+    if reply.kind == RETURN:
+        raise CallFailed(Failed.bus_name, "fds of the reply were lost: too many files are open")
+    text = library.unmarshal(reply.signature, reply.body, reply.endian)[:1] if reply.signature.startswith("s") else []
+    raise CallFailed(reply.error_name, str(text[0]) if text else "")

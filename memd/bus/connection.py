@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from memd.bus import listing, refusal
-from memd.bus.calls import BUS, CallFailed, Calls
+from memd.bus.calls import BUS, CallFailed, Calls, checked
 from memd.bus.library import Library, load
 from memd.bus.sasl import TIMEOUT, open_socket
 from memd.bus.wire import CALL, ERROR, MAX_BODY, NO_REPLY, RETURN, SIGNAL, Reader, Received, close_all
@@ -124,7 +124,7 @@ class Connection:
             self._send(CALL, serial=waiting.serial, destination=destination, path=path, interface=interface,
                        member=member, signature=signature, body=list(body))  # fmt: skip
             reply = await waiting.reply(timeout)
-        return self._checked(reply)
+        return checked(reply, self.library)
 
     def arguments(self, message: Received) -> list[Any]:
         """ValueError if the body does not parse."""
@@ -138,15 +138,6 @@ class Connection:
 
     def close(self) -> None:
         self._lost("closed by memd")
-
-    def _checked(self, reply: Received) -> Received:
-        if reply.kind == RETURN and len(reply.fds) == reply.unix_fds:
-            return reply
-        reply.close()
-        if reply.kind == RETURN:
-            raise CallFailed(Failed.bus_name, "fds of the reply were lost: too many files are open")
-        text = self.arguments(reply)[:1] if reply.signature.startswith("s") else []
-        raise CallFailed(reply.error_name, str(text[0]) if text else "")
 
     def _error(self, call: Received, name: str, text: str) -> bytes:
         return refusal.error(self._calls.serial(), call.sender, call.serial, name, text)
