@@ -285,7 +285,7 @@ async def test_memctl_monitor_follows_all_that_memd_tells_and_nobody_else(daemon
 async def test_memctl_monitor_draws_on_a_terminal(daemon_bus: Bus, server: Server) -> None:
     ours, theirs = os.openpty()
     command = (sys.executable, "-m", "memd.cli", "--bus", daemon_bus.address, "monitor", "--interval", "200ms")
-    environment = {**os.environ, "COLUMNS": "70", "LC_ALL": "C.UTF-8"}
+    environment = {**os.environ, "COLUMNS": "70", "LC_ALL": "C.UTF-8", "NO_COLOR": "1"}
     program = await asyncio.create_subprocess_exec(*command, stdout=theirs, cwd=REPOSITORY, env=environment)
     os.close(theirs)
     drawn = ""
