@@ -188,6 +188,7 @@ def run(machine: type[Ledger], examples: int, steps: int) -> None:
     assert people.buffers() == []
 
 
+@pytest.mark.long
 def test_ledger_and_model_agree_at_every_step() -> None:
     run(Ledger, 4, 30)
 

@@ -65,6 +65,7 @@ def test_the_ledger_is_whole_afterwards(held: list[DmaBuf], end: Callable[[], No
 
 
 @pytest.mark.needs("heap:reserved")
+@pytest.mark.long
 def test_kills_at_random_moments(held: list[DmaBuf]) -> None:
     """Several lives: what is held is charged, in each of them, whichever lent it."""
     chance = random.Random(11)  # the same in each run
@@ -77,6 +78,7 @@ def test_kills_at_random_moments(held: list[DmaBuf]) -> None:
         assert {row["id"]: row["size"] for row in buffers()} == {buffer.id: buffer.size for buffer in held}
 
 
+@pytest.mark.long
 def test_what_is_kept_is_bounded(held: list[DmaBuf]) -> None:
     """The books and a set for each owner, however many buffers and lives."""
     lend(held, "system", *[4096] * 50)
