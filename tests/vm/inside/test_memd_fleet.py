@@ -119,10 +119,9 @@ def test_at_the_edge_memd_still_answers_and_is_not_swapped_out() -> None:
     """The machine is filled until it thrashes: memd answers GetStatus and tells the level, keeps its memory, and outlives the killer."""
     pid = output("systemctl", "show", "-P", "MainPID", "memd").strip()
     fill = (
-        "import mmap, os\nblock = os.urandom(1 << 20)\nheld = []\n"
-        "while True:\n"
-        "    one = mmap.mmap(-1, 1 << 20)\n    one[:] = block[len(held) % 4096:] + block[:len(held) % 4096]\n    held.append(one)\n"
-        "    for other in held[::7]:\n        other[0] = 1\n"
+        "import mmap, os\nblock = os.urandom(4 << 20)\nheld = []\n"  # nothing that zram could compress
+        "while True:\n    one = mmap.mmap(-1, 4 << 20)\n    one[:] = block\n    held.append(one)\n"
+        "    for other in held[-40:]:\n        other[0 : 4 << 20 : 4096] = b'x' * 1024\n"
     )
     with people.hearing() as hear:
         filler = subprocess.Popen(

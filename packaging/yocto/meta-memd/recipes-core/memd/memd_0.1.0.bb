@@ -16,9 +16,10 @@ REQUIRED_DISTRO_FEATURES = "systemd"
 
 SYSTEMD_SERVICE:${PN} = "memd.service memd-swap.service"
 
-# As systemd/memd.sysusers: members may borrow from heap `system`.
+# As systemd/memd.sysusers: members may borrow from heap `system`, and who serves metrics.
 USERADD_PACKAGES = "${PN}"
 GROUPADD_PARAM:${PN} = "--system dmaheap"
+USERADD_PARAM:${PN} = "--system --no-create-home --home-dir / --shell /sbin/nologin --user-group memd-metrics"
 
 do_install:append() {
     install -d ${D}${systemd_system_unitdir} ${D}${nonarch_libdir}/sysusers.d ${D}${nonarch_libdir}/systemd/catalog
