@@ -6,6 +6,7 @@ that is cancelled leaves no fd: a buffer that comes all the same is closed, and 
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -134,6 +135,22 @@ class AsyncMemd:
                 change = protocol.pressure_of(await signals.next(), owner)
                 if change:
                     yield change
+
+    async def events(self, every: float | None = None) -> AsyncIterator[tuple[str, dict[str, Any]] | None]:
+        """(signal, facts and arguments) of all that memd tells; None at least each `every` seconds. Unreachable when memd goes."""
+        with self._connection.listen() as signals:
+            for rule in protocol.EVENT_MATCHES:
+                await self._connection.match(rule)
+            owner = str((await self._connection.call(*protocol.OWNER))[0][0])
+            yield None
+            while True:
+                try:
+                    event = protocol.event_of(await asyncio.wait_for(signals.next(), every), owner)
+                except TimeoutError:
+                    yield None
+                    continue
+                if event:
+                    yield event
 
     async def _by_lane(self, heap: str, sizes: tuple[int, ...], name: str) -> list[DmaBuf] | None:
         """None: the bus is the way. A lane that has ended (memd was restarted) gives way to another at the next allocation."""
