@@ -36,6 +36,11 @@ BUFFERS = 10_000
 CONFIG = """
 [Zram]
 Enabled=no
+[Swap]
+Swappiness=keep
+PageCluster=keep
+WatermarkScaleFactor=keep
+WatermarkBoostFactor=keep
 [Allow tests]
 Everyone=yes
 Heaps=simulated

@@ -18,6 +18,11 @@ REPOSITORY = Path(__file__).parents[2]
 CONFIG = f"""
 [Zram]
 Enabled=no
+[Swap]
+Swappiness=keep
+PageCluster=keep
+WatermarkScaleFactor=keep
+WatermarkBoostFactor=keep
 [Lending]
 MaxBuffers=100000
 MaxBuffersPerOwner=100000

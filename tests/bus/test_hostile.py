@@ -21,6 +21,11 @@ CAP = 50
 CONFIG = f"""
 [Zram]
 Enabled=no
+[Swap]
+Swappiness=keep
+PageCluster=keep
+WatermarkScaleFactor=keep
+WatermarkBoostFactor=keep
 [Allow tests]
 User={os.geteuid()}
 Heaps=simulated

@@ -28,6 +28,11 @@ NEITHER = re.sub(r"<limit .*</limit>", "", SHIPPED)
 LENDING = """
 [Zram]
 Enabled=no
+[Swap]
+Swappiness=keep
+PageCluster=keep
+WatermarkScaleFactor=keep
+WatermarkBoostFactor=keep
 [Allow everybody]
 Everyone=yes
 Heaps=simulated
