@@ -38,6 +38,12 @@ def disksize(name: str) -> int:
 
 
 @pytest.fixture(autouse=True)
+def calm() -> None:
+    """What a test before has pressed is over: a device that is drained waits for that."""
+    people.calm()
+
+
+@pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
     """The default device again, on zram0, for the tests of others."""
     before = disksize("zram0")
