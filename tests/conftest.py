@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 from memd.kernel.root import Root
+from tests import swapsettings
 
 # A busy machine is no failure.
 settings.register_profile("memd", deadline=None)
@@ -43,6 +44,14 @@ def put(tmp_path: Path) -> Callable[[str, str | bytes], None]:
         path.write_bytes(text.encode() if isinstance(text, str) else text)
 
     return write
+
+
+@pytest.fixture(autouse=True, scope="session")
+def swap_settings_as_before() -> Iterator[None]:
+    """No memd under test changes the machine's own settings of swap."""
+    before = swapsettings.now()
+    yield
+    assert swapsettings.now() == before
 
 
 def open_fds() -> dict[int, str]:

@@ -29,19 +29,15 @@ from tests.bus.buses import BUSES
 from tests.bus.daemon import Daemon, call, running, target
 from tests.bus.hoarder import become_nobody
 from tests.bus.raw import NO_REPLY, Raw
+from tests.swapsettings import KEEP
 
 TREE = Path(__file__).resolve().parent.parent.parent
 ROUNDS, CALLS = 8, 30
 BUFFERS = 10_000
-CONFIG = """
+CONFIG = f"""
 [Zram]
 Enabled=no
-[Swap]
-Swappiness=keep
-PageCluster=keep
-WatermarkScaleFactor=keep
-WatermarkBoostFactor=keep
-[Allow tests]
+{KEEP}[Allow tests]
 Everyone=yes
 Heaps=simulated
 MaxBuffers=100

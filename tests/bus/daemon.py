@@ -12,18 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bus.raw import Raw, Reply, until
+from tests.swapsettings import KEEP
 
 REPOSITORY = Path(__file__).parents[2]
 # The pressure of the machine that runs the tests is nobody's business here, nor is its swap.
 CONFIG = f"""
 [Zram]
 Enabled=no
-[Swap]
-Swappiness=keep
-PageCluster=keep
-WatermarkScaleFactor=keep
-WatermarkBoostFactor=keep
-[Lending]
+{KEEP}[Lending]
 MaxBuffers=100000
 MaxBuffersPerOwner=100000
 [Allow tests]

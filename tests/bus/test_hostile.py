@@ -16,17 +16,13 @@ from memd.service.source import RESERVE
 from tests.bus.buses import BUSES
 from tests.bus.daemon import Daemon, call, running, target
 from tests.bus.raw import Raw, Reply, until
+from tests.swapsettings import KEEP
 
 CAP = 50
 CONFIG = f"""
 [Zram]
 Enabled=no
-[Swap]
-Swappiness=keep
-PageCluster=keep
-WatermarkScaleFactor=keep
-WatermarkBoostFactor=keep
-[Allow tests]
+{KEEP}[Allow tests]
 User={os.geteuid()}
 Heaps=simulated
 MaxBuffers={CAP}

@@ -21,22 +21,18 @@ from tests.bus.buses import BUSES, Bus, dbus_daemon
 from tests.bus.daemon import REPOSITORY, Daemon, call, running
 from tests.bus.hoarder import NOBODY
 from tests.bus.raw import Raw, until
+from tests.swapsettings import KEEP
 
 SHIPPED = (REPOSITORY / "dbus/org.memd1.conf").read_text()
 BOTH = SHIPPED.replace("</busconfig>", '<limit name="max_outgoing_unix_fds">4096</limit></busconfig>')
 NEITHER = re.sub(r"<limit .*</limit>", "", SHIPPED)
-LENDING = """
+LENDING = f"""
 [Zram]
 Enabled=no
-[Swap]
-Swappiness=keep
-PageCluster=keep
-WatermarkScaleFactor=keep
-WatermarkBoostFactor=keep
-[Allow everybody]
+{KEEP}[Allow everybody]
 Everyone=yes
 Heaps=simulated
-MaxBuffers={buffers}
+MaxBuffers={{buffers}}
 ExemptFromPressure=yes
 Priority=1
 """

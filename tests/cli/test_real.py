@@ -20,12 +20,10 @@ from memd.cli import exits
 from memd.cli.main import main
 from memd.client import DmaBuf, Memd, Unreachable, types
 from tests.bus.buses import BUSES, Bus, dbus_daemon
+from tests.swapsettings import KEEP
 
-KEEP = "".join(
-    f"{key}=keep\n" for key in ("Swappiness", "PageCluster", "WatermarkScaleFactor", "WatermarkBoostFactor")
-)
 # The machine's own swap is nobody's business here, and another test may stall the machine.
-CONFIG = f"[Zram]\nEnabled=no\n[Swap]\n{KEEP}[Lending]\nMaxBytes=64M\nRefuseAt=never\n"
+CONFIG = f"[Zram]\nEnabled=no\n{KEEP}[Lending]\nMaxBytes=64M\nRefuseAt=never\n"
 WRITER = "import mmap, os; mmap.mmap(int(os.environ['MEMD_FD']), 4096)[:5] = b'token'"
 READER = "import mmap, os; print(mmap.mmap(int(os.environ['MEMD_FD']), 4096)[:5].decode())"
 Memctl = Callable[..., tuple[int, str, str]]

@@ -30,10 +30,11 @@ from memd.service.zrammove import Wish
 from tests.bus.buses import Bus, dbus_daemon
 from tests.bus.daemon import REPOSITORY, running
 from tests.host.test_zram import ROOT, M, active, nothing_active, pytestmark, undone
+from tests.swapsettings import KEEP
 
 __all__ = ["nothing_active", "pytestmark", "undone"]
 PAGEOUT = 21  # MADV_PAGEOUT, since 5.4
-CONFIG = "[Zram]\nSize=64M\nAlgorithms=lz4 lzo-rle\nAllowInContainer=yes\n"
+CONFIG = f"{KEEP}[Zram]\nSize=64M\nAlgorithms=lz4 lzo-rle\nAllowInContainer=yes\n"
 DEVICE = ZramSettings(size="64M", algorithms=("lz4", "lzo-rle"), allow_in_container=True)
 
 
