@@ -1,7 +1,10 @@
 """Who calls: asked of the bus once for each connection, and forgotten when it has gone.
 
-Facts that bite: dbus-daemon answers in 271 µs, too much for every call; ProcessFD (dbus 1.15.8, dbus-broker 35) is the pidfd of the
-process that connected, and older buses have none.
+Facts that bite:
+- dbus-daemon answers in 271 µs, too much for every call; ProcessFD (dbus 1.15.8, dbus-broker 35) is the pidfd of the process that
+  connected, and older buses have none.
+- Each pidfd counts as an fd that waits for memd: with 64 of them on their way dbus-daemon drops the next answer without a word. So a
+  hundred connections that call at once are asked about a few at a time.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from memd.model import Caller
 from memd.service.owners import Owners
 
 PROCESS = "ProcessFD"
+AT_ONCE = 16  # questions on their way; max_outgoing_unix_fds is 64
 
 
 class Credentials:
@@ -26,6 +30,7 @@ class Credentials:
         self._connection = connection
         self._owners = owners
         self._callers: dict[str, asyncio.Task[Caller]] = {}
+        self._asking = asyncio.Semaphore(AT_ONCE)
 
     async def caller(self, name: str) -> Caller:
         """The Caller behind a unique name. Failed if it has gone meanwhile, or its process has."""
@@ -37,7 +42,7 @@ class Credentials:
             return await asyncio.shield(task)
         except (CallFailed, OSError, LookupError, BadKernelFile) as error:
             self.forget(name)
-            raise Failed(f"memd cannot tell who {name} is: {error}") from error
+            raise Failed(f"memd cannot tell who {name} is: {_why(error)}") from error
         except Failed:
             self.forget(name)
             raise
@@ -55,7 +60,7 @@ class Credentials:
                 reply.close()
             pidfd = os.pidfd_open(facts["ProcessID"])
         except (CallFailed, OSError, LookupError) as error:
-            raise Failed(f"memd cannot tell which process {name} is: {error}") from error
+            raise Failed(f"memd cannot tell which process {name} is: {_why(error)}") from error
         return await self._still(name, pidfd)
 
     async def _still(self, name: str, pidfd: int) -> int:
@@ -94,13 +99,18 @@ class Credentials:
     async def _facts(self, name: str) -> tuple[Received, dict[str, Any]]:
         """The caller owns the reply and its fds."""
         call: Callable[..., Awaitable[Received]] = self._connection.call
-        reply = await call(BUS, BUS_PATH, BUS, "GetConnectionCredentials", "s", [name])
+        async with self._asking:
+            reply = await call(BUS, BUS_PATH, BUS, "GetConnectionCredentials", "s", [name])
         try:
             (answer,) = self._connection.arguments(reply)
             return reply, {key: value.value for key, value in answer.items()}
         except BaseException:
             reply.close()
             raise
+
+
+def _why(error: Exception) -> str:
+    return "the bus did not answer" if isinstance(error, TimeoutError) else str(error)
 
 
 def _in_thread(work: Callable[..., Caller], *arguments: object) -> asyncio.Future[Caller]:

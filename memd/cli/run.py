@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 USER_NAMESPACES = (
     "no mount namespace of its own for the program ({}): memctl run needs user namespaces; see user.max_user_namespaces,"
-    " kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns, and RestrictNamespaces= of a unit"
+    " kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns, and RestrictNamespaces= of a unit; a chroot"
+    " has none"
 )
 NO_LISTENER = "the program's ioctl cannot be stopped ({}): memctl run needs Linux 5.9 with CONFIG_SECCOMP_FILTER"
 NESTED = "something listens to this process's system calls already; memctl run does not work inside itself or a container that does so"

@@ -15,7 +15,7 @@ import pytest
 from memd.service.source import RESERVE
 from tests.bus.buses import BUSES
 from tests.bus.daemon import Daemon, call, running, target
-from tests.bus.raw import Raw, Reply, until
+from tests.bus.raw import Raw, Reply, memfds, until
 from tests.swapsettings import KEEP
 
 CAP = 50
@@ -58,6 +58,33 @@ def unharmed(memd: Daemon) -> Iterator[None]:
 
 def lent(client: Raw) -> int:
     return len(call(client, "ListBuffers").body[0])
+
+
+def test_who_floods_memd_with_fds_costs_no_newcomer_his_answer(memd: Daemon) -> None:
+    """What waits for memd in the bus is limited in fds, and the bus's own answers about callers bring one each."""
+    over = threading.Event()
+
+    def flood() -> None:
+        with memd.client() as client, memfds(16) as fds:
+            while not over.is_set():
+                for _ in range(16):
+                    client.start(*target("Allocate"), *ALLOCATE, fds=fds)
+                for reply in client.replies(16):
+                    assert reply.error_name.endswith(".InvalidArgs")
+
+    floods = [threading.Thread(target=flood) for _ in range(4)]
+    for thread in floods:
+        thread.start()
+    try:
+        for _ in range(100):
+            with memd.client() as newcomer:
+                reply = call(newcomer, *("Allocate", *ALLOCATE[:1]), *ALLOCATE[1])
+                assert reply.error_name == "", reply
+                reply.close()
+    finally:
+        over.set()
+        for thread in floods:
+            thread.join()
 
 
 def test_one_quota_for_all_connections(memd: Daemon) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import pytest
 from memd import __version__
 from memd.main import Options, parse
 from tests.bus.buses import Bus
-from tests.bus.daemon import REPOSITORY, call, running
+from tests.bus.daemon import CONFIG, REPOSITORY, call, running
 from tests.bus.raw import until
 
 
@@ -41,7 +40,8 @@ def test_sighup_reloads_or_says_where_it_is_wrong(daemon_bus: Bus, tmp_path: Pat
 
 
 def test_a_bus_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    done = memd("--bus", f"unix:path={tmp_path}/nowhere", "--config", os.devnull)
+    (config := tmp_path / "memd.conf").write_text(CONFIG)
+    done = memd("--bus", f"unix:path={tmp_path}/nowhere", "--config", str(config))
 
     assert done.returncode == 1
     assert f"{tmp_path}/nowhere" in done.stderr
