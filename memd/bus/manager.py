@@ -11,7 +11,7 @@ from memd.bus.listing import MICROSECONDS
 from memd.bus.objects import Answer, Handler, Object
 from memd.bus.services import Services
 from memd.bus.variants import Options, options
-from memd.errors import AccessDenied, InvalidArgs, NotSupported
+from memd.errors import AccessDenied, InvalidArgs
 from memd.model import Caller, Grant, Level
 from memd.names import MANAGER
 from memd.service.jobs import Job
@@ -148,10 +148,3 @@ class Manager:
         label = options(given, {"name": "s"}).get("name", "")
         caller = await self._caller(sender)
         return await self._services.broker.allocate(caller, heap_word(heap), sizes, label)
-
-
-def _not_yet(method: str, instead: str) -> Callable[..., Awaitable[Answer]]:
-    async def answer(_sender: str, *_arguments: object) -> Answer:
-        raise NotSupported(f"this memd has no {method} yet (Features does not list it); {instead}")
-
-    return answer

@@ -88,7 +88,6 @@ class _Flat:
         self._memory: list[Node] = []
         self._children: list[Node] = []
         self._users: dict[int, list[str]] = {}
-        self._labels: dict[str, str] = {}
         self._found: dict[str, Node] = {}
 
     def read(self) -> DeviceTree:

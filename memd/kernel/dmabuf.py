@@ -1,22 +1,19 @@
 """DMA-BUF fds. Documents: Documentation/driver-api/dma-buf.rst, include/uapi/linux/dma-buf.h; fdinfo since 5.1, names since 5.3.
 
 Facts that bite: a name is advisory: every holder can change it, and it may hold newlines, so fdinfo is read up to `name:` and what
-follows is opaque bytes. Identity is st_dev and st_ino. A name has at most 31 bytes, a longer one is EINVAL. SYNC without READ or WRITE
-is EINVAL. The kernel tells nobody of the last release: see weakref.py.
+follows is opaque bytes. Identity is st_dev and st_ino. A name has at most 31 bytes, a longer one is EINVAL. The kernel
+tells nobody of the last release: see weakref.py.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-import struct
 from dataclasses import dataclass
 
 from memd.errors import BadKernelFile
 
-SYNC = 0x40086200  # _IOW('b', 0, __u64)
 SET_NAME = 0x40086201  # _IOW('b', 1, __u64), DMA_BUF_SET_NAME_B
-READ, WRITE, END = 1, 2, 4
 NAME_MAX = 31
 
 
@@ -33,11 +30,6 @@ class DmaBufInfo:
 def size(fd: int) -> int:
     """Bytes. OSError (ESPIPE) if the fd is no buffer."""
     return os.lseek(fd, 0, os.SEEK_END)
-
-
-def sync(fd: int, flags: int) -> None:
-    """Begin (READ, WRITE or both) or end (with END) the CPU's access through a mapping. OSError ENOTTY if it is no dma-buf."""
-    fcntl.ioctl(fd, SYNC, struct.pack("=Q", flags))
 
 
 def set_name(fd: int, name: bytes) -> None:

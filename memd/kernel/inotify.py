@@ -35,10 +35,6 @@ class Inotify:
         number: int = _add_watch(self.fd, path if type(path) is bytes else os.fsencode(path), mask)
         return number if number >= 0 else _check(number, os.fsdecode(path))
 
-    def unwatch(self, wd: int) -> None:
-        """A watch that the kernel has already dropped is none to complain about."""
-        _libc.inotify_rm_watch(self.fd, wd)
-
     def events(self) -> list[tuple[int, str]]:
         """What is queued now: (wd, name in the watched directory or ""); wd -1 where events were lost."""
         found = []

@@ -14,7 +14,6 @@ Facts that bite:
 
 from __future__ import annotations
 
-from memd.errors import BadKernelFile
 from memd.kernel.root import Root
 from memd.kernel.zram import BLOCK
 
@@ -56,19 +55,3 @@ def backing(root: Root, name: str) -> str | None:
     """The backing device's path; None without one, or where this kernel has none."""
     text = (root.read(f"{BLOCK}/{name}/backing_dev") or NONE).strip()
     return None if text == NONE else text
-
-
-def secondaries(root: Root, name: str) -> tuple[str, ...]:
-    """The algorithms of priorities 1 to 3; empty without any, or where this kernel has none. BadKernelFile for nonsense."""
-    path = f"{BLOCK}/{name}/recomp_algorithm"
-    lines = (root.read(path) or "").splitlines()
-    return tuple(_chosen(line, root.path(path)) for line in lines)
-
-
-def _chosen(line: str, path: str) -> str:
-    """`#1: lzo lz4 [zstd]` -> `zstd`."""
-    number, *words = line.split()
-    chosen = [word[1:-1] for word in words if word.startswith("[") and word.endswith("]")]
-    if not number.startswith("#") or len(chosen) != 1:
-        raise BadKernelFile(path, line)
-    return chosen[0]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
-from memd.model_map import DeviceTree, Node
+from memd.model_map import Node
 from memd.policy.mapask import Change, Drawn, What
 from memd.policy.mapedit import PARENT, node
 
@@ -106,11 +106,3 @@ def patch(name: str, text: str, addition: str) -> str:
     new = [*old[:-1], *(line.rstrip("\n") + "\n" for line in old[-1:]), "\n", *addition.splitlines(keepends=True)]
     lines = difflib.unified_diff(old, new, f"a/{name}", f"b/{name}")
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
-
-
-def applied(tree: DeviceTree, paths: Iterable[str]) -> list[str]:
-    """Nodes of `tree` as source lines, for people."""
-    lines: list[str] = []
-    for path in paths:
-        lines += source(node(tree, path), tree.labels.get(path))
-    return lines

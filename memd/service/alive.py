@@ -25,7 +25,6 @@ class Watched:
     ) -> None:
         self.weak = weak
         self.ids: set[int] = set()
-        self.reads = 0
         self._gone, self._clock = gone, clock
         self._reading: asyncio.Task[None] | None = None
         self._begun = False
@@ -56,7 +55,6 @@ class Watched:
         self._begun = True
         began, before = self._clock(), set(self.ids)
         alive = self.weak.alive() if len(before) <= INLINE else await asyncio.to_thread(self.weak.alive)
-        self.reads += 1
         gone = before - alive
         self.ids -= gone
         now = self._clock()

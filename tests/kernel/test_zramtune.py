@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from memd.errors import BadKernelFile
 from memd.kernel import zramtune
 from memd.kernel.root import Root
 
@@ -59,23 +58,3 @@ def test_backing(root: Root, put: Put, text: str | None, path: str | None) -> No
         put("sys/block/zram0/backing_dev", text)
 
     assert zramtune.backing(root, "zram0") == path
-
-
-def test_secondaries(root: Root, put: Put) -> None:
-    put("sys/block/zram0/recomp_algorithm", "#1: lzo-rle lzo [lz4] zstd \n#2: lzo-rle lzo lz4 [zstd] \n")
-
-    assert zramtune.secondaries(root, "zram0") == ("lz4", "zstd")
-
-
-def test_no_secondaries(root: Root, put: Put) -> None:
-    assert zramtune.secondaries(root, "zram0") == ()
-    put("sys/block/zram0/recomp_algorithm", "")
-    assert zramtune.secondaries(root, "zram0") == ()
-
-
-@pytest.mark.parametrize("text", ["zstd\n", "#1: lzo lz4\n", "#1: [lzo] [lz4]\n"])
-def test_garbage(root: Root, put: Put, text: str) -> None:
-    put("sys/block/zram0/recomp_algorithm", text)
-
-    with pytest.raises(BadKernelFile, match="recomp_algorithm"):
-        zramtune.secondaries(root, "zram0")
