@@ -4,12 +4,13 @@ import contextlib
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
 import cache
+import cuts
 import qemu
 from machines import Machine
 from report import Results
@@ -31,6 +32,7 @@ class Trial:
     silence: float
     long: bool = False
     power_cuts: bool = False
+    steps: tuple[str, ...] = ()  # at each of these the power goes
 
     def run(self) -> Results:
         """Boot, run the tests, and return every result."""
@@ -40,11 +42,26 @@ class Trial:
             return _run(self, image)
         disk = self.work / "disk.img"  # one that remembers
         subprocess.run(["cp", "--sparse=always", "--reflink=auto", image, disk], check=True)
+        if self.steps:
+            return self._at_each_step(disk)
         for seconds in CUTS:
             say(f"{self.title}: power for {seconds} s")
             with _booted(self, disk):
                 ENDING.wait(seconds)
         return _run(self, disk)
+
+    def _at_each_step(self, disk: Path) -> Results:
+        """From this disk, and one that zram writes back to."""
+        flash = self.work / "flash.img"
+        with flash.open("wb") as file:
+            file.truncate(cuts.FLASH)
+        results = Results(self.title)
+        drive = ["-drive", f"file={flash},if=virtio,format=raw"]
+        cuts.run(lambda words: _booted(self, disk, words, drive), self.work, results, self.steps)
+        results.exit = 0
+        results.close("all cuts made")
+        _keep_logs(self, show=results.failed)
+        return results
 
 
 def _run(trial: Trial, image: Path) -> Results:
@@ -60,15 +77,17 @@ def _run(trial: Trial, image: Path) -> Results:
 
 
 @contextlib.contextmanager
-def _booted(trial: Trial, image: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _booted(
+    trial: Trial, image: Path, more: str = "", devices: Sequence[str] = ()
+) -> Iterator[subprocess.Popen[bytes]]:
     """The machine's process, ended by force at the end of the block."""
     told = f"systemd.wants=memd-test.service systemd.mask=serial-getty@{qemu.console(trial.machine)}.service"
     if trial.long:
         told += " memd.tests=all"
     if trial.machine.long or trial.machine.plans or not trial.long:
         told += f" memd.files={','.join(trial.machine.only)} memd.without={','.join(trial.machine.without)}"
-    words = qemu.command(trial.machine, trial.kernel, image, trial.work, told, keep=trial.power_cuts)
-    words += [*qemu.ports(trial.work), "-nic", "none"]
+    words = qemu.command(trial.machine, trial.kernel, image, trial.work, f"{told} {more}", keep=trial.power_cuts)
+    words += [*qemu.ports(trial.work), "-nic", "none", *devices]
     env = {"PATH": _PATH, "TMPDIR": str(trial.work)}  # snapshot=on writes to TMPDIR
     with (trial.work / "qemu").open("w") as log:
         process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env)

@@ -41,9 +41,10 @@ class Results:
             case {"exit": int(status)}:
                 self.exit = status
             case {"test": str(test), "outcome": str(outcome), "seconds": seconds, "detail": str(detail)}:
-                self._add(Result(test, outcome, seconds, detail))
+                self.add(Result(test, outcome, seconds, detail))
 
-    def _add(self, result: Result) -> None:
+    def add(self, result: Result) -> None:
+        """Take one result; print it."""
         self.done.append(result)
         why = f" ({result.detail})" if result.outcome == "skipped" else ""
         say(f"{result.outcome.upper()} {self.machine}: {result.test} {result.seconds:.1f}s{why}")
@@ -59,9 +60,9 @@ class Results:
             where = f" while {self.running} ran" if self.running in missing else ""
             say(f"FAILED {self.machine}: {len(missing)} tests sent no result: {end}{where}")
         if not self.collected:
-            self._add(Result("(boot)", "failed", 0, f"no test was collected: {end}"))
+            self.add(Result("(boot)", "failed", 0, f"no test was collected: {end}"))
         elif not missing and self.exit not in {0, 1}:
-            self._add(Result("(session)", "failed", 0, f"pytest's exit status is {self.exit}: {end}"))
+            self.add(Result("(session)", "failed", 0, f"pytest's exit status is {self.exit}: {end}"))
 
     @property
     def failed(self) -> bool:

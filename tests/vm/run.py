@@ -15,6 +15,7 @@ import apt
 import board
 import broken
 import cache
+import cuts
 import kernels
 import overlay
 import qemu
@@ -67,6 +68,9 @@ def _parser() -> argparse.ArgumentParser:
             type=float,
             default=seconds,
             help="seconds without a result after which a machine hangs (%(default)s)",
+        )
+        command.add_argument(
+            "--step", action="append", choices=cuts.STEPS, help="only cut the power at this step; may be repeated"
         )
         command.set_defaults(do=_test, long=name == "long")
         _tests_options(command)
@@ -162,13 +166,23 @@ def _test(arguments: argparse.Namespace, work: Path) -> int:
         trials = []
         for machine in machines:
             parts = (machine, built[machine.kernel.name], images[machine.root.name])
-            trials.append(Trial(machine.name, *parts, work / machine.name, arguments.silence, arguments.long))
-            if arguments.long and machine is BY_NAME["x86_64"]:
-                title = f"{machine.name} after power cuts"
-                trials.append(Trial(title, *parts, work / "cuts", arguments.silence, power_cuts=True))
+            trials += _trials(arguments, parts, work)
         results = list(pool.map(Trial.run, trials))
     print(summary(results, time.monotonic() - start))
     return int(any(result.failed for result in results))
+
+
+def _trials(arguments: argparse.Namespace, parts: tuple[Machine, Path, Future[Path]], work: Path) -> list[Trial]:
+    """What is tried on one machine."""
+    name, silence = parts[0].name, arguments.silence
+    steps = tuple(arguments.step or (cuts.of(parts[0]) if arguments.long and not arguments.k else ()))
+    by_step = [Trial(f"{name} cut at steps", *parts, work / f"{name}-steps", silence, power_cuts=True, steps=steps)]
+    if arguments.step:
+        return by_step
+    trials = [Trial(name, *parts, work / name, silence, arguments.long), *(by_step if steps else [])]
+    if arguments.long and name == "x86_64":
+        trials.append(Trial(f"{name} after power cuts", *parts, work / "cuts", silence, power_cuts=True))
+    return trials
 
 
 def _broken(arguments: argparse.Namespace, work: Path) -> int:

@@ -76,6 +76,7 @@ def read() -> set[str]:
         "reserved-memory": Path("/proc/device-tree/reserved-memory").is_dir(),
         "thp": Path("/sys/kernel/mm/transparent_hugepage").is_dir(),
         "boot-log-carveouts": "OF: reserved mem: 0x" in _output("dmesg"),
+        "power-cut": "memd.cut=" in Path("/proc/cmdline").read_text(),
         "planned": MACHINE == "arm64-planned",
         "systemd-254": int(_output("systemctl", "--version").split()[1]) >= 254,
     }
