@@ -42,6 +42,7 @@ def _one_line(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
+MOST_DIGITS = 12  # of a number of megabytes
 OFF: Section = ("Zram", (("Enabled", "no"),))
 
 
@@ -51,7 +52,7 @@ OFF: Section = ("Zram", (("Enabled", "no"),))
 def generator(files: Sequence[tuple[str, str]], command_line: str = "") -> Imported:
     """`files`: (path, text) in the order in which they are read. `command_line`: the kernel's, whose systemd.zram= beats the files."""
     asked = switch(command_line)
-    origin = tuple(path for path, _ in files)
+    origin = tuple(path for path, _ in files) or (("systemd.zram= on the kernel command line",) if asked else ())
     if asked is False:
         return Imported(
             (OFF,), ("systemd.zram=0 on the kernel command line turns zram-generator off, not memd",), origin
@@ -134,15 +135,24 @@ def _unknown(key: str) -> str:
 
 
 def _generator_size(name: str, keys: Mapping[str, str], cannot: list[str]) -> list[tuple[str, str]]:
-    limit = keys.get("host-memory-limit", keys.get("memory-limit", "none"))
-    if limit not in ("none", "0", ""):
-        cannot.append(f"{name}: host-memory-limit = {limit}: memd.conf knows no machine for which it does not count")
     text = keys.get("zram-size") or _from_fraction(keys)
     try:
-        return [("Size", zramimportsize.in_megabytes(text))]
+        size = zramimportsize.in_megabytes(text)
     except MemdError as error:
         cannot.append(f"{name}: zram-size = {text}: {error}; its default is written instead")
-        return [("Size", zramimportsize.in_megabytes(zramimportsize.DEFAULT))]
+        size = zramimportsize.in_megabytes(zramimportsize.DEFAULT)
+    return [("Size", _on_small_machines(name, size, keys, cannot))]
+
+
+def _on_small_machines(name: str, size: str, keys: Mapping[str, str], cannot: list[str]) -> str:
+    """Nothing where there is more memory than the limit: the factor is 1 up to it, and 0 above."""
+    limit = keys.get("host-memory-limit", keys.get("memory-limit", "none"))
+    if limit in ("none", ""):
+        return size
+    if not (limit.isascii() and limit.isdigit() and len(limit) <= MOST_DIGITS):
+        cannot.append(f"{name}: host-memory-limit = {limit} is no number of megabytes")
+        return size
+    return f"({size}) * min(floor({limit}M / ram), 1)" if int(limit) else "0"
 
 
 def _from_fraction(keys: Mapping[str, str]) -> str:

@@ -40,9 +40,25 @@ def test_a_device_without_keys_has_their_default_and_not_ours() -> None:
 def test_algorithm_and_the_obsolete_fraction() -> None:
     found = imported("[zram0]\ncompression-algorithm = zstd\nhost-memory-limit = 2050\nzram-fraction = 0.75\n")
 
-    assert keys(found)["Size"] == "min(0.75 * ram, 4096M)"
+    assert keys(found)["Size"] == "(min(0.75 * ram, 4096M)) * min(floor(2050M / ram), 1)"
     assert keys(found)["Algorithms"] == "zstd"
-    assert words(found) == "zram0: host-memory-limit = 2050: memd.conf knows no machine for which it does not count"
+    assert words(found) == ""
+
+
+@given(st.integers(0, 10000), st.integers(64, 20000))
+def test_a_machine_with_more_memory_than_the_limit_has_no_zram(limit: int, ram: int) -> None:
+    """Megabytes both."""
+    ours = keys(imported(f"[zram0]\nzram-size = ram / 2\nhost-memory-limit = {limit}\n"))["Size"]
+
+    assert zramexpr.evaluate(ours, zramexpr.parse(ours), ram * M) == (0 if ram > limit else ram * M / 2)
+
+
+@pytest.mark.parametrize("limit", ["much", "-1", "1.5", "9" * 30])
+def test_a_limit_that_is_no_number(limit: str) -> None:
+    found = imported(f"[zram0]\nzram-size = ram / 2\nhost-memory-limit = {limit}\n")
+
+    assert keys(found)["Size"] == "ram / 2"
+    assert "is no number of megabytes" in words(found)
 
 
 def test_drop_ins_override_key_by_key() -> None:
