@@ -77,3 +77,14 @@ def test_the_shipped_configuration_says_the_defaults(tmp_path: Path) -> None:
     assert spoken.findings == ()
     assert (spoken.bounds, spoken.pressure, spoken.any_heaps) == (silent.bounds, silent.pressure, silent.any_heaps)
     assert spoken.zram.algorithms == silent.zram.algorithms
+
+
+def test_the_d_bus_reference_has_words_for_each_member() -> None:
+    rows = [
+        line
+        for line in (TREE / "docs/dbus.md").read_text().splitlines()
+        if re.match(r"\| (method|signal|property) ", line)
+    ]
+
+    assert len(rows) > 50
+    assert [row for row in rows if not row.split("|")[-2].strip()] == []
