@@ -1,4 +1,4 @@
-"""The machine's own swap and its settings, which no memd under test may change: by configuration, and looked at when the tests are over."""
+"""The machine's own settings of swap, which no memd under test may change: by configuration, and looked at when the tests are over."""
 
 from __future__ import annotations
 
@@ -11,5 +11,4 @@ NAMES = ("swappiness", "page-cluster", "watermark_scale_factor", "watermark_boos
 def now() -> dict[str, str]:
     """As the kernel has them; a name that it does not have is left out."""
     files = {name: Path("/proc/sys/vm") / name for name in NAMES}
-    found = {name: file.read_text() for name, file in files.items() if file.exists()}
-    return found | {"devices": " ".join(line.split()[0] for line in Path("/proc/swaps").read_text().splitlines()[1:])}
+    return {name: file.read_text() for name, file in files.items() if file.exists()}
