@@ -47,9 +47,9 @@ docs: prepare
 boards: prepare
 	@$(PYTHON) tests/vm/boards.py
 
-# The lane and the pools beside the heap's own ioctl, on a real heap in a virtual machine.
+# memd on real heaps in a virtual machine, beside its peers from Debian's packages. Needs libsystemd-dev.
 bench-vm:
-	python3 tests/vm/run.py long --machine x86_64 -k test_what_it_costs_beside_the_ioctl
+	python3 tests/vm/run.py bench
 
 deb:
 	packaging/build-deb $(or $(OUT),packaging/out)

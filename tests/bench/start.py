@@ -20,21 +20,7 @@ PYTHON = [sys.executable, "-I", "-S", "-c"]
 PATHS = f"import sys; sys.path += [{str(REPOSITORY)!r}, {SITE!r}]; "
 MEMD = PATHS + "from memd.main import main; sys.exit(main(sys.argv[1:]))"
 MEMCTL = PATHS + "from memd.cli.entry import main; sys.exit(main(sys.argv[1:]))"
-# The least that asyncio and dbus-next need to own a name.
-BARE = (
-    PATHS
-    + """
-import asyncio, os, socket
-from dbus_next.aio import MessageBus
-async def main():
-    bus = await MessageBus(bus_address=sys.argv[1]).connect()
-    await bus.request_name("org.memd1.Bare")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
-        ready.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
-    await asyncio.Event().wait()
-asyncio.run(main())
-"""
-)
+BARE = PATHS + f"sys.path.append({str(tools.HERE)!r}); import bare"
 ROOMS = ("early", "kernel", "policy", "service", "bus", "config", "asyncio", "dbus_next", "the rest of Python")
 
 

@@ -33,6 +33,7 @@ class Trial:
     long: bool = False
     power_cuts: bool = False
     steps: tuple[str, ...] = ()  # at each of these the power goes
+    bench: bool = False
 
     def run(self) -> Results:
         """Boot, run the tests, and return every result."""
@@ -82,7 +83,9 @@ def _booted(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The machine's process, ended by force at the end of the block."""
     told = f"systemd.wants=memd-test.service systemd.mask=serial-getty@{qemu.console(trial.machine)}.service"
-    if trial.long:
+    if trial.bench:
+        told += " memd.tests=bench"
+    elif trial.long:
         told += " memd.tests=all"
     if trial.machine.long or trial.machine.plans or not trial.long:
         told += f" memd.files={','.join(trial.machine.only)} memd.without={','.join(trial.machine.without)}"

@@ -65,6 +65,9 @@ MACHINES = (
     Machine("arm64-thp", kernels.ARM64_THP, rootfs.TRIXIE_ARM64, 3072, board=True, only=_THP),
 )
 
+# Beside what does parts of memd's work elsewhere; for `make bench-vm` only.
+PEERS = Machine("x86_64-peers", kernels.X86_64, rootfs.TRIXIE_PEERS, 1024, "cma=64M")
+
 
 def check(files: set[str]) -> None:
     """AssertionError if a submission would run a file nowhere, or the table above names one that is not there."""
@@ -74,4 +77,4 @@ def check(files: set[str]) -> None:
     assert run == files, f"no machine runs {sorted(files - run)}"
 
 
-BY_NAME = {machine.name: machine for machine in MACHINES}
+BY_NAME = {machine.name: machine for machine in (*MACHINES, PEERS)}

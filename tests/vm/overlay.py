@@ -13,6 +13,7 @@ from say import StepFailed
 
 HERE = Path(__file__).parent
 INSIDE = HERE / "inside"
+BENCH = HERE.parent / "bench"
 TESTS = "opt/memd-tests"
 _GNU = {"amd64": "x86_64", "arm64": "aarch64"}
 
@@ -40,6 +41,25 @@ def native(directory: Path, arch: str, built: list[Path]) -> Path:
         shutil.copytree(kernel / "modules/lib", directory / "usr/lib", symlinks=True, dirs_exist_ok=True)
     compile_programs(directory / TESTS, arch)
     return directory
+
+
+def bench(common: Path) -> None:
+    """The benchmark's own clients and floor service in C, and the bare program that memd's start is held against."""
+    for source in (BENCH / "c").glob("*.c"):
+        command = [
+            "cc",
+            "-std=gnu11",
+            "-O2",
+            "-Wno-unused-result",
+            "-o",
+            str(common / TESTS / source.stem),
+            str(source),
+            "-lsystemd",
+        ]
+        done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+        if done.returncode != 0:
+            raise StepFailed(f"{done.stderr}\nthe benchmark needs the package libsystemd-dev")
+    shutil.copy(BENCH / "bare.py", common / TESTS)
 
 
 def compile_programs(directory: Path, arch: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
+from typing import Any
 
 from say import say, say_block
 
@@ -23,6 +24,9 @@ class Results:
     machine: str
     collected: list[str] = field(default_factory=list)
     done: list[Result] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(
+        default_factory=list
+    )  # of the benchmark, as inside/bench/conftest.py sends them
     running: str = ""
     exit: int | None = None
 
@@ -38,6 +42,9 @@ class Results:
                 self.collected = tests
             case {"start": str(test)}:
                 self.running = test
+            case {"row": dict(row)}:
+                self.rows.append(row)
+                say(f"{row['what']} / {row['against']}: {row['values']}")
             case {"exit": int(status)}:
                 self.exit = status
             case {"test": str(test), "outcome": str(outcome), "seconds": seconds, "detail": str(detail)}:

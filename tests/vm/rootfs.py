@@ -3,7 +3,7 @@
 import os
 import subprocess
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,30 +15,37 @@ HERE = Path(__file__).parent
 
 # what memd's package depends on, what a machine needs to be one, and what the tests use
 PACKAGES = (HERE / "config/root-packages").read_text().split()
+# what does parts of memd's work elsewhere: it is measured beside them
+PEERS = tuple((HERE / "config/peer-packages").read_text().split())
+
+_AS_ROOT = [] if os.geteuid() == 0 else ["--map-root-user", "--map-auto"]
+_APART = ["unshare", *_AS_ROOT, "--mount", "--pid", "--fork", "--kill-child"]
 
 
 @dataclass(frozen=True, slots=True)
 class Rootfs:
-    """A user space: a suite of Debian for one of its architectures."""
+    """A user space: a suite of Debian for one of its architectures. `more`: packages on top of the plain one, which stays as it is."""
 
     suite: str
     arch: str
+    more: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """As the cache and the messages call it."""
-        return f"{self.suite}-{self.arch}"
+        return f"{self.suite}-{self.arch}{'-more' if self.more else ''}"
 
 
 TRIXIE_AMD64 = Rootfs("trixie", "amd64")
+TRIXIE_PEERS = Rootfs("trixie", "amd64", PEERS)
 TRIXIE_ARM64 = Rootfs("trixie", "arm64")
 BOOKWORM_AMD64 = Rootfs("bookworm", "amd64")
 
 
 def ready(rootfs: Rootfs) -> Path:
     """The tarball of this root file system; built on the first call."""
-    name = f"rootfs-{rootfs.name}-{cache.digest(rootfs.suite, rootfs.arch, *PACKAGES)}"
-    return cache.entry(name, partial(_bootstrap, rootfs)) / "root.tar"
+    name = f"rootfs-{rootfs.name}-{cache.digest(rootfs.suite, rootfs.arch, *PACKAGES, *rootfs.more)}"
+    return cache.entry(name, partial(_add if rootfs.more else _bootstrap, rootfs)) / "root.tar"
 
 
 def can_run(arch: str) -> None:
@@ -68,11 +75,23 @@ def _bootstrap(rootfs: Rootfs, result: Path) -> None:
     step(f"root file system {rootfs.name}", ["nice", *command], result / "build.log", env)
 
 
+def _add(rootfs: Rootfs, result: Path) -> None:
+    plain = ready(replace(rootfs, more=()))
+    command = [
+        "nice",
+        *_APART,
+        str(HERE / "add-packages.sh"),
+        str(plain),
+        str(result / "tree"),
+        str(result / "root.tar"),
+    ]
+    step(f"root file system {rootfs.name}", [*command, *rootfs.more], result / "build.log")
+
+
 def image(rootfs: Rootfs, overlays: Iterable[Path], package: Path | None, work: Path) -> Path:
     """A bootable ext4 image in `work`: the root file system, the overlays' files on it, memd's package installed by apt."""
     result = work / f"{rootfs.name}.img"
-    as_root = [] if os.geteuid() == 0 else ["--map-root-user", "--map-auto"]
-    command = ["unshare", *as_root, "--mount", "--pid", "--fork", "--kill-child", str(HERE / "assemble.sh")]
+    command = [*_APART, str(HERE / "assemble.sh")]
     command += [str(ready(rootfs)), str(work / rootfs.name), str(result), str(package or ""), *map(str, overlays)]
     can_run(rootfs.arch)
     step(f"image {rootfs.name}", command, work / f"{rootfs.name}.log")

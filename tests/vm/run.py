@@ -1,4 +1,4 @@
-"""memd on real kernels: `run.py test`, `long`, `broken`, `shell ARCH`, `board HOST`. See docs/testing-vm.md."""
+"""memd on real kernels: `run.py test`, `long`, `broken`, `bench`, `shell ARCH`, `board HOST`. See docs/testing-vm.md."""
 
 import argparse
 import dataclasses
@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import apt
+import benchtable
 import board
 import broken
 import cache
@@ -22,7 +23,7 @@ import qemu
 import rootfs
 import ssh
 from boot import Trial
-from machines import BY_NAME, MACHINES, Machine, check
+from machines import BY_NAME, MACHINES, PEERS, Machine, check
 from report import summary
 from say import ENDING, StepFailed, say, say_block
 
@@ -77,6 +78,12 @@ def _parser() -> argparse.ArgumentParser:
     faults = commands.add_parser("broken", help="break memd on purpose; exit status 0 if the tests see each fault")
     faults.set_defaults(do=_broken, k=None, without_memd=False, silence=240.0)
     faults.add_argument("--deb", type=Path, help="the sound package; built from this checkout without it")
+    measure = commands.add_parser("bench", help="measure memd on real heaps beside its peers from Debian's packages")
+    measure.add_argument(
+        "--save", action="store_true", help="write docs/bench-vm.json; packaging/reference.py makes its table"
+    )
+    measure.set_defaults(do=_bench, silence=900.0)
+    _tests_options(measure)
     shell = commands.add_parser("shell", help="a root prompt on a machine's console; poweroff, or Ctrl-A X, ends it")
     shell.add_argument("machine", metavar="ARCH", choices=BY_NAME, help=", ".join(BY_NAME))
     shell.set_defaults(do=_shell)
@@ -154,7 +161,7 @@ def _test(arguments: argparse.Namespace, work: Path) -> int:
     start = time.monotonic()
     check({path.stem for path in overlay.INSIDE.glob("test_*.py")})
     wanted = arguments.machine or [machine.name for machine in MACHINES if arguments.long or not machine.long]
-    machines = [machine for machine in MACHINES if machine.name in wanted]
+    machines = [machine for machine in BY_NAME.values() if machine.name in wanted]
     built = _prepare(machines)
     common = overlay.common(work / "common", _pytest_arguments(arguments))
     for machine in machines:
@@ -183,6 +190,23 @@ def _trials(arguments: argparse.Namespace, parts: tuple[Machine, Path, Future[Pa
     if arguments.long and name == "x86_64":
         trials.append(Trial(f"{name} after power cuts", *parts, work / "cuts", silence, power_cuts=True))
     return trials
+
+
+def _bench(arguments: argparse.Namespace, work: Path) -> int:
+    """One machine with the peers, nothing else beside it; then the table of all rows."""
+    start = time.monotonic()
+    kernel = _prepare([PEERS])[PEERS.kernel.name]
+    common = overlay.common(work / "common", _pytest_arguments(arguments))
+    overlay.bench(common)
+    image = _image(PEERS, _package(arguments, work), [common], work)
+    done: Future[Path] = Future()
+    done.set_result(image)
+    result = Trial(PEERS.name, PEERS, kernel, done, work / PEERS.name, arguments.silence, bench=True).run()
+    print(summary([result], time.monotonic() - start))
+    print(benchtable.text(result.rows))
+    if arguments.save and not result.failed:
+        benchtable.save(result.rows)
+    return int(result.failed)
 
 
 def _broken(arguments: argparse.Namespace, work: Path) -> int:

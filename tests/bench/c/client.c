@@ -5,9 +5,10 @@
  *     client bus ADDRESS NAME HEAP SIZE COUNT        Allocate by sd-bus, one after another
  *     client flood ADDRESS NAME HEAP SIZE COUNT      16 in flight
  *     client lane FD HEAP SIZE COUNT INFLIGHT        by the lane on FD
- *     client ioctl DEVICE SIZE COUNT                 the heap's own ioctl
+ *     client ioctl DEVICE SIZE COUNT 1               the heap's own ioctl
  *
- * With HOLD in the environment the buffers are kept until the end. A refusal counts as an answer.
+ * With HOLD in the environment the buffers are kept until the end; WARM: so many calls before those that count. A refusal counts as an
+ * answer.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -21,10 +22,9 @@
 #include "../../../dbus/memd-lane.h"
 
 #define INFLIGHT 16
-#define WARM 20
 
 static double *times;
-static int done, hold;
+static int done, hold, warm = 20;
 
 static double now(void)
 {
@@ -60,7 +60,7 @@ static int by_ioctl(const char *device, uint64_t size, int count)
 
     if (heap < 0)
         return 1;
-    for (int i = -WARM; i < count; i++) {
+    for (int i = -warm; i < count; i++) {
         struct dma_heap_allocation_data request = { .len = size, .fd_flags = O_RDWR | O_CLOEXEC };
         double start = now();
 
@@ -80,13 +80,13 @@ static int by_lane(int lane, const char *heap, uint64_t size, int count, int inf
 {
     static struct memd_lane_reply reply;
     static double starts[MEMD_LANE_WINDOW];
-    int fds[MEMD_LANE_BATCH], sent = 0, got, total = count + WARM;
+    int fds[MEMD_LANE_BATCH], sent = 0, got, total = count + warm;
     double begin = 0;
 
     for (int i = 0; i < total; i++) {
         for (; sent < total && sent < i + inflight; sent++) {
             starts[sent % MEMD_LANE_WINDOW] = now();
-            if (sent == WARM)
+            if (sent == warm)
                 begin = starts[sent % MEMD_LANE_WINDOW];
             if (memd_lane_send(lane, (uint32_t)sent, heap, "bench", &size, 1) < 0)
                 return 1;
@@ -94,8 +94,8 @@ static int by_lane(int lane, const char *heap, uint64_t size, int count, int inf
         got = memd_lane_receive(lane, &reply, fds);
         if (got == 0 || (got < 0 && errno))
             return 1;
-        if (i >= WARM)
-            times[i - WARM] = now() - starts[reply.serial % MEMD_LANE_WINDOW];
+        if (i >= warm)
+            times[i - warm] = now() - starts[reply.serial % MEMD_LANE_WINDOW];
         if (got > 0)
             let_go(fds[0]);
     }
@@ -118,7 +118,7 @@ static int by_bus(const char *address, const char *name, const char *heap, uint6
     sd_bus *bus = connected(address);
     double begin = 0;
 
-    for (int i = -WARM; i < count; i++) {
+    for (int i = -warm; i < count; i++) {
         sd_bus_message *reply = NULL;
         double start = now();
         int fd = -1;
@@ -170,6 +170,8 @@ int main(int argc, char **argv)
     const char *way = argc > 4 ? argv[1] : "";
 
     hold = getenv("HOLD") != NULL;
+    if (getenv("WARM"))
+        warm = atoi(getenv("WARM"));
     times = calloc(1000000, sizeof *times);
     if (strcmp(way, "ioctl") == 0)
         return by_ioctl(argv[2], strtoull(argv[3], NULL, 10), atoi(argv[4]));

@@ -10,7 +10,8 @@ _RANK = {"passed": 0, "skipped": 1, "failed": 2}
 _running: dict[str, object] = {}
 
 
-def _send(**line: object) -> None:
+def send(**line: object) -> None:
+    """One line of JSON, whole."""
     data = json.dumps(line).encode() + b"\n"
     while data:
         data = data[os.write(_OUTPUT, data) :]
@@ -18,19 +19,19 @@ def _send(**line: object) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Say which results the host has to wait for."""
-    _send(collected=[item.nodeid for item in session.items])
+    send(collected=[item.nodeid for item in session.items])
 
 
 def pytest_collectreport(report: pytest.CollectReport) -> None:
     """A file that cannot be imported is a failure of its own."""
     if report.failed:
-        _send(test=report.nodeid, outcome="failed", seconds=0, detail=report.longreprtext)
+        send(test=report.nodeid, outcome="failed", seconds=0, detail=report.longreprtext)
 
 
 def pytest_runtest_logstart(nodeid: str) -> None:
     """Name the test that runs: the last such line tells where a machine hung."""
     _running.update(test=nodeid, outcome="passed", seconds=0.0, detail="")
-    _send(start=nodeid)
+    send(start=nodeid)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -55,9 +56,9 @@ def _judge(report: pytest.TestReport) -> tuple[str, str]:
 
 def pytest_runtest_logfinish() -> None:
     """Send the folded result."""
-    _send(**_running)
+    send(**_running)
 
 
 def pytest_sessionfinish(exitstatus: int) -> None:
     """Without this line the run is not complete."""
-    _send(exit=int(exitstatus))
+    send(exit=int(exitstatus))

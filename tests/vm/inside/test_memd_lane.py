@@ -1,21 +1,17 @@
 """The lane and the pools on real heaps: buffers that are DMA-BUFs, charged to who opened the lane, ready before they are asked for."""
 
 import os
-import statistics
-import subprocess
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import people
 import pytest
 from dmabuf import MiB
 
-from memd.client import Memd, protocol
+from memd.client import Memd
 
 pytestmark = [pytest.mark.needs("heap:system")]
 
-COST = Path(__file__).parent.parent / "lane_cost"
 POOL = "[Pool frames]\nHeap=system\nSize=8M\nCount=8\n"
 KIND = "/dmabuf:"
 
@@ -80,40 +76,3 @@ def test_a_pool_is_ready_and_is_made_anew(memd: Memd) -> None:
                 assert memory[:4096] == bytes(4096)
             buffer.close()
     assert list(memd.buffers()) == []
-
-
-@pytest.mark.long
-@pytest.mark.timeout(600)
-def test_what_it_costs_beside_the_ioctl(record_property: Callable[[str, object], None]) -> None:
-    """Told, not judged: docs/bench.md has the figures that were measured so."""
-    found: dict[str, list[float]] = {"ioctl": [], "lane": [], "pool": [], "lane 4 KiB": [], "ioctl 4 KiB": []}
-    with Memd() as memd:
-        memd.allocate("system", 4096).close()
-        lane = memd._ask(protocol.open_lane())
-        for _ in range(9):
-            found["ioctl"].append(cost(lane, "ioctl", "/dev/dma_heap/system", 8 * MiB, 8))
-            found["lane"].append(cost(lane, "lane", lane, "system", 8 * MiB, 8))
-            found["ioctl 4 KiB"].append(cost(lane, "ioctl", "/dev/dma_heap/system", 4096, 50))
-            found["lane 4 KiB"].append(cost(lane, "lane", lane, "system", 4096, 50))
-            with people.rules(POOL):
-                wait_until_ready(memd, 8)
-                found["pool"].append(cost(lane, "lane", lane, "system", 8 * MiB, 4))
-        os.close(lane)
-    lines = [
-        f"{ours} / {theirs}: {ratio(found[ours], found[theirs])}"
-        for ours, theirs in (("lane", "ioctl"), ("pool", "ioctl"), ("lane 4 KiB", "ioctl 4 KiB"))
-    ]
-    record_property(
-        "told", "\n".join([*lines, str({name: statistics.median(values) for name, values in found.items()})])
-    )
-
-
-def ratio(ours: list[float], theirs: list[float]) -> str:
-    """Median over the rounds, and their middle half."""
-    ratios = sorted(one / other for one, other in zip(ours, theirs, strict=True))
-    return f"{statistics.median(ratios):.2f} ({ratios[len(ratios) // 4]:.2f} to {ratios[-1 - len(ratios) // 4]:.2f})"
-
-
-def cost(lane: int, *words: object) -> float:
-    done = subprocess.run([COST, *map(str, words)], pass_fds=[lane], stdout=subprocess.PIPE, text=True, check=True)
-    return float(done.stdout)
