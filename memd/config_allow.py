@@ -5,13 +5,12 @@ from __future__ import annotations
 import grp
 import pwd
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from memd import config_keys, ini, units
 from memd.config_keys import Key, Section, boolean
 from memd.config_values import count, size_of
-from memd.early import Finding
+from memd.early import Finding, Noun
 from memd.errors import MemdError
 from memd.ini import Ini, Value
 from memd.model import AreaCap, Rule
@@ -47,8 +46,7 @@ def _units(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Noun):
     """What `256M system:64M my_cma:50%` says: of all heaps of the rule together, and of areas."""
 
     whole: int | None

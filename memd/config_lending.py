@@ -95,5 +95,5 @@ SECTION = Section(
 
 def settings(source: Ini, total: int, findings: list[Finding]) -> Bounds:
     bounds = default_bounds(total)
-    defaults = {name: getattr(bounds, name) for name in Bounds.__slots__}
+    defaults = {name: getattr(bounds, name) for name in Bounds._fields}
     return Bounds(**(defaults | config_keys.read(source, SECTION.name, SECTION, total, findings)))

@@ -1,39 +1,46 @@
-"""Nouns of the early path: what is needed before swap is on.
+"""Nouns of the early path: what is needed before swap is on; and `Noun`, which those of `model.py` are too.
 
-Why not dataclasses like `model.py`: importing them (and `typing`, `enum`, `re`) costs more than the whole of sizing, signing and
-switching on zram. `Noun` is the few lines of them that this path needs; type checkers see a frozen dataclass.
+Why not dataclasses: importing them (and `typing`, `enum`, `re`) costs more than the whole of sizing, signing and switching on zram, and
+making forty of them, which writes and compiles source text for each, a quarter of a start. `Noun` is the few lines of them that memd
+needs; type checkers see a frozen dataclass.
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, dataclass_transform
+    from typing import Any, TypeVar, dataclass_transform
+
+    N = TypeVar("N", bound="Noun")
 else:
 
     def dataclass_transform(**_options):
         return lambda cls: cls
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True)
+EMPTY: dict[Any, Any] = {}  # a default; nobody writes into a noun
+
+
+@dataclass_transform(frozen_default=True)
 class Noun:
-    """A frozen record: annotations are the fields, class attributes their defaults, keywords only."""
+    """A frozen record: annotations are the fields, class attributes their defaults."""
 
     _fields: tuple[str, ...] = ()
+    _defaults: dict[str, Any] = EMPTY
 
     def __init_subclass__(cls) -> None:
         cls._fields = tuple(cls.__annotations__)
+        cls._defaults = {name: cls.__dict__[name] for name in cls._fields if name in cls.__dict__}
 
-    def __init__(self, **values: Any) -> None:
-        for name in self._fields:
-            if name in values:
-                self.__dict__[name] = values.pop(name)
-            elif hasattr(type(self), name):
-                self.__dict__[name] = getattr(type(self), name)
-            else:
-                raise TypeError(f"{type(self).__name__} needs {name}")
-        if values:
-            raise TypeError(f"{type(self).__name__} has no field {', '.join(values)}")
+    def __init__(self, *values: Any, **named: Any) -> None:
+        fields = self.__dict__
+        fields.update(self._defaults)
+        fields.update(zip(self._fields, values))  # noqa: B905  # too many: looked at below
+        fields.update(named)
+        if len(fields) != len(self._fields) or len(values) + len(named) > len(fields):
+            raise TypeError(
+                f"{type(self).__name__} has the fields {', '.join(self._fields)}, not these: {values} {named}"
+            )
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__} is frozen")
@@ -42,10 +49,15 @@ class Noun:
         return type(other) is type(self) and other.__dict__ == self.__dict__
 
     def __hash__(self) -> int:
-        return hash(tuple(self.__dict__.values()))
+        return hash(tuple(self.__dict__[name] for name in self._fields))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.__dict__.items())})"
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in self._fields)})"
+
+
+def replace(noun: N, **changes: Any) -> N:
+    """The same noun with other values for some fields."""
+    return type(noun)(**{**noun.__dict__, **changes})
 
 
 class MemInfo(Noun):

@@ -1,4 +1,4 @@
-"""Nouns that cross rooms: frozen dataclasses and enums. Sizes in bytes, times in seconds, unless a field says otherwise.
+"""Nouns that cross rooms: frozen records and enums. Sizes in bytes, times in seconds, unless a field says otherwise.
 
 The nouns that are needed before swap is on live in `early.py`, for the sake of import time.
 """
@@ -6,10 +6,9 @@ The nouns that are needed before swap is on live in `early.py`, for the sake of 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from memd.early import Finding, SwapSettings, ZramSettings
+from memd.early import EMPTY, Finding, Noun, SwapSettings, ZramSettings
 from memd.model_care import CareSettings
 
 
@@ -34,8 +33,7 @@ class HeapKind(enum.Enum):
     SIMULATED = "simulated"
 
 
-@dataclass(frozen=True, slots=True)
-class Heap:
+class Heap(Noun):
     """A heap that is there now. `path`: device node; `region`: the CMA area's name, where known; `device`: the driver
     that owns the region; `pinnable`: holders can keep its pages where no ledger sees them (kernel/pin.py)."""
 
@@ -58,17 +56,15 @@ class Heap:
         return frozenset((self.name, *self.aliases))
 
 
-@dataclass(frozen=True, slots=True)
-class CmaAreas:
+class CmaAreas(Noun):
     """What heaps' names are read by. `default`: the default area's name; `names`: all areas; `owners`: area -> the driver's device node."""
 
     default: str = "reserved"
     names: frozenset[str] = frozenset()
-    owners: dict[str, str] = field(default_factory=dict)
+    owners: dict[str, str] = EMPTY
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Noun):
     """Who calls, as the bus says. `owner`: who is charged (a unit, else `uid:N`); `gids` empty where NSS does not know the uid.
     `unit`: the system unit, None for users' processes, and where it cannot be known."""
 
@@ -84,8 +80,7 @@ class Caller:
         return self.uid == 0
 
 
-@dataclass(frozen=True, slots=True)
-class AreaCap:
+class AreaCap(Noun):
     """`system:256M` or `my_cma:50%` of a limit. `heap`: the word as written; either `size` in bytes, or `share` (0..1) of the
     CMA area, of RAM where the heap has none."""
 
@@ -94,8 +89,7 @@ class AreaCap:
     share: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Noun):
     """One [Allow NAME] section. Empty `units`, `users` and `groups` match nobody, `everyone` all; `heaps` may hold "*".
 
     Caps None are uncapped by this rule. `max_*`: what each owner may have of the heaps that the rule names; `total_*`: what all who
@@ -121,8 +115,7 @@ class Rule:
     closed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(Noun):
     """[Lending]: bounds on all lending together, whatever a rule says. `refuse_at`: the pressure from which nothing is lent to a rule
     that is not exempt; None: never refused for that. `deadline`: seconds that a caller waits for one heap."""
 
@@ -135,8 +128,7 @@ class Bounds:
     deadline: float = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Noun):
     """What is charged now, reservations included: all lending; this owner's; this owner's share of the heaps that the deciding rule
     names; what all have by that rule; and of the heap's area, what this owner has, and what all have by that rule."""
 
@@ -152,8 +144,7 @@ class Usage:
     rule_area_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Noun):
     """One Allocate or AllocateMany after its arguments were checked: sizes are rounded up to pages."""
 
     heap: Heap
@@ -165,8 +156,7 @@ class Request:
         return sum(self.sizes)
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(Noun):
     """What admission looks at, less what is promised and not yet taken. CMA numbers are those of the heap's own region, None where the
     kernel does not tell; `swappable`: what could still be swapped out to make room for a movable page."""
 
@@ -178,8 +168,7 @@ class Memory:
     swappable: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Noun):
     """An admission decision. `error` is a name in memd.errors ("" if allowed); `reason` is one sentence with rule, limit and use.
 
     `limit` and `use`: of what refused, else of the tightest cap; bytes, or a count of buffers. `scope`: whose buffers, given back,
@@ -229,8 +218,7 @@ class Buffer(NamedTuple):
     state: str = LENT
 
 
-@dataclass(frozen=True, slots=True)
-class PsiLine:
+class PsiLine(Noun):
     """One line of /proc/pressure/memory: averages in percent, total in seconds."""
 
     avg10: float
@@ -239,14 +227,12 @@ class PsiLine:
     total: float
 
 
-@dataclass(frozen=True, slots=True)
-class Psi:
+class Psi(Noun):
     some: PsiLine
     full: PsiLine | None
 
 
-@dataclass(frozen=True, slots=True)
-class Trigger:
+class Trigger(Noun):
     """One PSI trigger: `kind` "some" or "full", `stall` of each `window` (seconds), and the level it means."""
 
     kind: str
@@ -255,16 +241,14 @@ class Trigger:
     level: Level
 
 
-@dataclass(frozen=True, slots=True)
-class Refaults:
+class Refaults(Noun):
     """Bytes that came back since boot after they had been taken (`size`), as of `time` (seconds, monotonic)."""
 
     time: float
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class PressureSettings:
+class PressureSettings(Noun):
     """[Pressure]. `relief`: seconds without an event after which one level is given back; longer than any window. `hold`:
     seconds between two changes at the least. `low_memory_monitor`:
     whether memd is org.freedesktop.LowMemoryMonitor too. `units`: what systemd starts when a level is reached."""
@@ -273,11 +257,10 @@ class PressureSettings:
     relief: float
     hold: float = 0.0
     low_memory_monitor: bool = True
-    units: dict[Level, str] = field(default_factory=dict)
+    units: dict[Level, str] = EMPTY
 
 
-@dataclass(frozen=True, slots=True)
-class SwapFill:
+class SwapFill(Noun):
     """Swap with zram counted by what it costs. `stored`: bytes of pages swapped out; `cost`: RAM that zram holds for its part;
     `free`: what can still be swapped out, zram's part limited by the RAM left to hold it."""
 
@@ -293,8 +276,7 @@ class SwapFill:
         return self.used / reachable if reachable else 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class CmaRegion:
+class CmaRegion(Noun):
     """One CMA area. None where this kernel does not tell."""
 
     name: str
@@ -304,8 +286,7 @@ class CmaRegion:
     alloc_fail: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CmaAllocation:
+class CmaAllocation(Noun):
     """One request of a CMA area, as the kernel traced its end. `errno`: 0 if it was served; `pid`, `comm`: whose; `time`: monotonic."""
 
     region: str
@@ -316,8 +297,7 @@ class CmaAllocation:
     time: float
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Noun):
     """One journal entry. `message_id`: a MESSAGE_* of names.py; `priority`: syslog's 0..7; `fields`: MEMD_* names in capitals."""
 
     message: str
@@ -326,8 +306,7 @@ class Event:
     fields: dict[str, str | int | float]
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
+class Pool(Noun):
     """[Pool NAME]: `count` buffers of `size` bytes of heap `heap` (a caller's word), made ahead of demand. `rules`: names of those
     whose callers may have them; empty: every rule's."""
 
@@ -338,8 +317,7 @@ class Pool:
     rules: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(Noun):
     """All of memd.conf and its drop-ins. `zrams`: [Zram], then each [Zram NAME]. `findings` non-empty means memd runs degraded and
     says so."""
 
@@ -348,10 +326,10 @@ class Config:
     bounds: Bounds
     pressure: PressureSettings
     any_heaps: tuple[str, ...]
-    unit_pressure: dict[str, PressureSettings] = field(default_factory=dict)
-    aliases: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    swap: SwapSettings = field(default_factory=SwapSettings)
-    care: CareSettings = field(default_factory=CareSettings)
+    unit_pressure: dict[str, PressureSettings] = EMPTY
+    aliases: dict[str, tuple[str, ...]] = EMPTY
+    swap: SwapSettings = SwapSettings()
+    care: CareSettings = CareSettings()
     findings: tuple[Finding, ...] = ()
     pools: tuple[Pool, ...] = ()
 

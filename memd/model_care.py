@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from memd.early import Noun
 
 
-@dataclass(frozen=True, slots=True)
-class ZramCounters:
+class ZramCounters(Noun):
     """What a zram device holds and has done so far, bytes (`huge_since`: pages; the two failures: requests). None: not counted here.
 
     `backed`: on the backing device now, `written_back` and `read_back`: ever. `compacted`: freed by compaction, ever.
@@ -24,8 +23,7 @@ class ZramCounters:
     written_back: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CareSettings:
+class CareSettings(Noun):
     """[Maintenance], seconds and bytes; the defaults are those of Android's mmd and ChromeOS. `*_idle`: the least and the most age of a
     page, awake time; `writeback_round`: less is not worth it, more is not written at once; `load`: per CPU; `battery`: 0..1."""
 
@@ -47,8 +45,7 @@ class CareSettings:
     battery: float = 0.15
 
 
-@dataclass(frozen=True, slots=True)
-class CareStep:
+class CareStep(Noun):
     """What one step of maintenance won on one device. `work`: "writeback", "recompress" or "compact"; `before` and `after`: RAM that zram
     held, bytes; `written`: bytes to the backing device; `skipped`: why it was not done, or why it ended early, "" for neither; `failed`:
     the kernel or a device said no, and somebody should look."""
@@ -63,8 +60,7 @@ class CareStep:
     failed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
+class Spent(Noun):
     """Bytes written to a backing device, at an instant of lived time. `open`: promised, and not yet known to be written."""
 
     at: float
@@ -72,8 +68,7 @@ class Spent:
     open: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Wear:
+class Wear(Noun):
     """The wear of the last day. `lived`: seconds that have surely passed since the first round; `boot` and `since_boot`: when that was
     known. Wall clock is no part of it: it may jump."""
 

@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from memd.bus.library import Library, load
 from memd.bus.standard import STANDARD_XML
+from memd.early import Noun
 from memd.errors import InvalidArgs
 
 DIRECTORY = Path(__file__).with_name("xml")
 
 
-@dataclass(frozen=True, slots=True)
-class Method:
+class Method(Noun):
     """`takes` and `gives`: (name, type) of each argument."""
 
     interface: str
@@ -39,8 +38,7 @@ class Method:
         return f"{self.name}({', '.join(f'{kind} {name}' for name, kind in self.takes)})"
 
 
-@dataclass(frozen=True, slots=True)
-class Interface:
+class Interface(Noun):
     """`properties` and `signals`: name to type; `text`: the XML element as published."""
 
     name: str

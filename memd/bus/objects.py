@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
+from memd.early import EMPTY, Noun
 from memd.names import ROOT_PATH
 
 
-@dataclass(slots=True)
 class Answer:
     """A method's reply: values as the XML orders them, `h` being an index into `fds`. Whoever holds the Answer owns the fds.
     `raw`: the body as bytes, for which the values only stand in (listing.py)."""
 
-    values: tuple[object, ...] = ()
-    fds: list[int] = field(default_factory=list)
-    raw: bytes = b""
+    __slots__ = ("fds", "raw", "values")
+
+    def __init__(self, values: tuple[object, ...] = (), fds: Iterable[int] = (), raw: bytes = b"") -> None:
+        self.values, self.fds, self.raw = values, list(fds), raw
 
 
 # Called with the sender's unique name and the arguments.
 Handler = Callable[..., Awaitable[Answer]]
 
 
-@dataclass(frozen=True, slots=True)
-class Object:
+class Object(Noun):
     """`interface`: org.memd1's; `properties`: plain values by name, without those that this machine does not tell."""
 
     interface: str
     properties: Mapping[str, object]
-    methods: Mapping[str, Handler] = field(default_factory=dict)
+    methods: Mapping[str, Handler] = EMPTY
 
 
 def known(values: Mapping[str, object]) -> dict[str, object]:

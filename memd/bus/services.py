@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
+from memd.early import Noun
 from memd.service.broker import Broker
 from memd.service.heaps import Heaps
 from memd.service.jobs import Jobs
@@ -15,8 +15,7 @@ from memd.service.watch import Watch
 from memd.service.zramlive import ZramLive
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
+class Services(Noun):
     """`reload` raises ConfigError and changes nothing where a value is wrong; `features` are what clients may ask for."""
 
     owners: Owners

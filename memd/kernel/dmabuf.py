@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import fcntl
 import os
-from dataclasses import dataclass
 
+from memd.early import Noun
 from memd.errors import BadKernelFile
 
 SET_NAME = 0x40086201  # _IOW('b', 1, __u64), DMA_BUF_SET_NAME_B
 NAME_MAX = 31
 
 
-@dataclass(frozen=True, slots=True)
-class DmaBufInfo:
+class DmaBufInfo(Noun):
     """What fdinfo tells. `references`: fds, mappings and importers (fdinfo's `count`); `name`: anything that a holder wrote."""
 
     size: int

@@ -17,9 +17,9 @@ import os
 import re
 import select
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
+from memd.early import Noun
 from memd.errors import BadKernelFile
 from memd.kernel.inotify import DELETE_SELF, Inotify
 
@@ -35,8 +35,7 @@ class EpollEvent(ctypes.Structure):
     _fields_ = (("events", ctypes.c_uint32), ("data", ctypes.c_uint64))
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Noun):
     """One entry of an epoll set: memd's own number, and the inode's as fdinfo has it."""
 
     id: int

@@ -6,7 +6,7 @@ the largest request of late wanted, and no run of that length. What a request co
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from memd.early import Noun, replace
 
 FINE = "fine"
 NEARLY_FULL = "nearly-full"
@@ -17,8 +17,7 @@ MARGIN = 1.25  # what was seen is not all that will come, and a run is found onl
 BLOCK = 4 << 20  # the alignment of an area: a page block, of 4 MiB where pages have 4 KiB
 
 
-@dataclass(frozen=True, slots=True)
-class CmaSeen:
+class CmaSeen(Noun):
     """What was seen of one area since memd started. Bytes. `asked`, `asked_at`: the largest request of late; `needed`: the most that
     was in use and asked for together when a request failed."""
 
@@ -31,8 +30,7 @@ class CmaSeen:
     state: str = FINE
 
 
-@dataclass(frozen=True, slots=True)
-class Advice:
+class Advice(Noun):
     """`size`: what would have held all that was seen, None where nothing was; `reason`: a sentence."""
 
     size: int | None

@@ -18,9 +18,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass, replace
 
-from memd.early import MemInfo
+from memd.early import MemInfo, Noun, replace
 from memd.model import Level, PressureSettings, Refaults, SwapFill, Trigger
 
 DEFAULT_TRIGGERS = (
@@ -42,8 +41,7 @@ THRASHING = 0.01
 PUT_OFF_MOST = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Pressure:
+class Pressure(Noun):
     """The level, since when it has had no event (of its own level or above), when it changed last, the higher level that waits for the
     end of the hold time, and how often in a row its relief was put off."""
 

@@ -8,8 +8,7 @@ What will be written is promised (and kept on disk) before it is, and settled af
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from memd.early import replace
 from memd.model_care import Spent, Wear
 
 DAY = 24 * 3600.0

@@ -12,9 +12,9 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from memd import names
+from memd.early import replace
 from memd.errors import BadKernelFile
 from memd.kernel import cma, cmadebug
 from memd.kernel.root import Root

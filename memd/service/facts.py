@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
+from memd.early import replace
 from memd.errors import BadKernelFile
 from memd.kernel import cma, meminfo, swaps, zram
 from memd.kernel.root import Root

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 
+from memd.early import replace
 from memd.kernel import cmaheap, dmaheap, udmabuf
 from memd.kernel.inotify import CREATE, DELETE, MOVED_FROM, MOVED_TO, ONLYDIR, Inotify
 from memd.kernel.root import Root

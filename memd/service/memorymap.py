@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from memd import names
+from memd.early import Noun
 from memd.kernel.root import Root
 from memd.model import Event
 
@@ -25,8 +25,7 @@ MOST_ENTRIES = 20  # in the journal
 PRIORITIES = {"error": 4, "warning": 5}  # by severity; notes are for memctl map check
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Noun):
     """What stays of the reading, as it is told."""
 
     facts: dict[str, object]

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from memd import errors, names
+from memd.early import Noun
 from memd.model import Caller, Event, Request, Verdict
 from memd.service.allowance import MAX_KEYS, Allowances
 from memd.units import format_size
@@ -18,8 +18,7 @@ INTERVAL = 30.0  # seconds in which one more is earned
 NOTICE = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Noun):
     """One owner since memd started: how often, and why the last time."""
 
     count: int

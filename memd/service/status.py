@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from memd.early import Finding, MemInfo, Noun, Swap, ZramOutcome, ZramStat
@@ -133,7 +133,7 @@ class Status:
         rows = []
         for region in machine.regions:
             run = machine.runs.get(region.name)
-            row = asdict(region) | {
+            row = vars(region) | {
                 "largest_run": run,
                 "fragmentation": cmahealth.fragmentation(region.available, run),
                 **(self.areas.facts(region.name) if self.areas else {}),
@@ -195,7 +195,7 @@ def _zram(stat: ZramStat, active: Sequence[Swap]) -> dict[str, object]:
 
 
 def _fill(fill: SwapFill) -> dict[str, object]:
-    return {**asdict(fill), "fraction": fill.fraction}
+    return {**vars(fill), "fraction": fill.fraction}
 
 
 def _heap(heap: Heap, lent: Mapping[str, tuple[int, int]]) -> dict[str, object]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 
 from memd.errors import BadKernelFile
 from memd.kernel import cma, meminfo, psi, swaps, vmstat, zram
@@ -65,7 +64,7 @@ def read_fill(root: Root) -> SwapFill | None:
 
 
 def fill_facts(fill: SwapFill) -> dict[str, object]:
-    return {**asdict(fill), "fraction": fill.fraction}
+    return {**vars(fill), "fraction": fill.fraction}
 
 
 def event(level: Level, previous: Level, facts: Mapping[str, object]) -> Event:

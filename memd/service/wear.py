@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
 
 from memd.errors import BadKernelFile, Failed
 from memd.kernel import clocks
@@ -67,7 +66,7 @@ class WearBook:
         path = self._root.path(NAME)
         try:
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            _replace(path, json.dumps(asdict(now)).encode())
+            _replace(path, json.dumps(vars(now) | {"spent": [vars(one) for one in now.spent]}).encode())
         except OSError as error:
             raise Failed(f"the wear budget can't be kept ({error}); nothing is written back") from error
 

@@ -10,9 +10,8 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, replace
 
-from memd.early import Swap
+from memd.early import Swap, replace
 from memd.errors import BadKernelFile
 from memd.kernel import clocks, load, swaps
 from memd.kernel.root import Root
@@ -148,7 +147,7 @@ class ZramCare:
             for work, backoff in waits.items()
             if now - self._backoffs.get((name, work), -backoff) < backoff
         }
-        return replace(settings, **still)  # type: ignore[arg-type]  # both are bool
+        return replace(settings, **still)
 
     def _report(self, step: CareStep) -> None:
         if self._book.trouble:
@@ -172,7 +171,7 @@ class ZramCare:
     def won(self, name: str) -> list[dict[str, object]]:
         """What the last round won on one device."""
         return [
-            {key: value for key, value in asdict(step).items() if key != "device"} for step in self.last.get(name, ())
+            {key: value for key, value in vars(step).items() if key != "device"} for step in self.last.get(name, ())
         ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 
 from memd.early import MemInfo, Noun, Swap, ZramStat
 from memd.errors import BadKernelFile
@@ -37,7 +36,7 @@ def read(root: Root, stats: Iterable[ZramStat]) -> dict[str, Extra]:
 
 def _one(root: Root, name: str) -> Extra:
     backing = zramcare.backing_device(root, name)
-    values = asdict(zramcare.counters(root, name))
+    values = dict(vars(zramcare.counters(root, name)))
     names = (*SHOWN, *BACKING) if backing else SHOWN
     return Extra(
         counters={key: values[key] for key in names if values[key] is not None},

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from memd import errors
+from memd.early import replace
 from memd.model import AreaCap, Bounds, Heap, HeapKind, Level, Memory, Request, Rule, Usage
 from memd.policy.admission import decide, not_allowed
 
@@ -167,7 +166,7 @@ LEVELS = st.sampled_from(Level)
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[Rule, Bounds, Usage, Request, Memory, Level]:
     asked = Request(draw(HEAPS), tuple(draw(st.lists(SIZES, min_size=1, max_size=4))))
-    usage = Usage(*(draw(COUNTS if name.endswith("buffers") else SIZES) for name in Usage.__slots__))
+    usage = Usage(*(draw(COUNTS if name.endswith("buffers") else SIZES) for name in Usage._fields))
     size, count, largest = asked.total, len(asked.sizes), max(asked.sizes)
 
     def limit(need: int) -> int:
@@ -255,7 +254,7 @@ def test_less_of_everything_stays_allowed(case: Case, data: st.DataObject) -> No
         return
     sizes = tuple(data.draw(st.integers(1, size)) for size in asked.sizes)
     smaller = replace(asked, sizes=sizes[: data.draw(st.integers(1, len(sizes)))])
-    used = Usage(*(data.draw(st.integers(0, getattr(usage, name))) for name in Usage.__slots__))
+    used = Usage(*(data.draw(st.integers(0, getattr(usage, name))) for name in Usage._fields))
     more = replace(
         memory, available=memory.available + data.draw(SIZES), swappable=memory.swappable + data.draw(SIZES)
     )

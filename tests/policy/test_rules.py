@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memd.early import replace
 from memd.model import Caller, Heap, HeapKind, Rule
 from memd.policy import rules
 

@@ -11,14 +11,13 @@ import signal
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from memd import errors, lanewire, names
 from memd.bus.lane import Lanes
-from memd.early import ZramSettings
+from memd.early import ZramSettings, replace
 from memd.errors import (
     Busy,
     Failed,

@@ -6,13 +6,13 @@ import asyncio
 import os
 import threading
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from memd.bus.lane import Lanes
+from memd.early import replace
 from memd.errors import LimitsExceeded, NoMemory, NotAllowed, PressureTooHigh
 from memd.kernel.root import Root
 from memd.model import AreaCap, Bounds, Heap, HeapKind, Level, Memory, Request, Rule

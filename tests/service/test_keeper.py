@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from memd.early import replace
 from memd.errors import Busy, LimitsExceeded
 from memd.kernel import fdstore, memfd, simheap, weakref
 from memd.kernel.fdstore import FdStore, Stored

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
 
+from memd.early import replace
 from memd.errors import Busy, NoSuchBuffer
 from memd.kernel import simheap
 from memd.model import Buffer, Caller, Heap, HeapKind, Usage

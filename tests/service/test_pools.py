@@ -6,10 +6,10 @@ import asyncio
 import errno
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import replace
 
 import pytest
 
+from memd.early import replace
 from memd.errors import PressureTooHigh, QuotaExceeded
 from memd.kernel.root import Root
 from memd.model import Bounds, Caller, Grant, Heap, Level, Pool, Rule

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
 
+from memd.early import replace
 from memd.model import Buffer, Caller, Heap, HeapKind
 from memd.service import releasing
 from memd.service.ledger import Ledger

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import threading
-from dataclasses import replace
 
 import pytest
 
+from memd.early import replace
 from memd.kernel import psi
 from memd.kernel.root import Root
 from memd.model import Level, SwapFill, Trigger

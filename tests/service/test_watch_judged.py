@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
 
 import pytest
 
+from memd.early import replace
 from memd.kernel import meminfo
 from memd.model import Level
 from memd.policy.pressure import PUT_OFF_MOST

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from memd.early import replace
 from memd.errors import Failed
 from memd.kernel import clocks
 from memd.model import Event, Level

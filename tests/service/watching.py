@@ -7,11 +7,11 @@ import os
 import socket
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from memd.early import replace
 from memd.kernel import psi
 from memd.kernel.root import Root
 from memd.model import Event, Level, PressureSettings, Trigger
