@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from memd import __version__, config, names
-from memd.bus import library
+from memd.bus import contract, library
 from memd.bus.calls import CallFailed
 from memd.bus.job import path as job_path
 from memd.bus.server import NameTaken, Server
@@ -168,7 +168,7 @@ class Daemon:
             self._tell_start()
             await self._zram.finish_what_was_cut_short()
             systemd_daemon.notify("READY=1")
-            trim.settle()
+            self._after_ready()
             lost = asyncio.ensure_future(self._server.run_until_disconnected())
             stopped = asyncio.ensure_future(self._stop.wait())
             await asyncio.wait({lost, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -177,6 +177,12 @@ class Daemon:
                 task.cancel()
             results = await asyncio.gather(lost, stopped, return_exceptions=True)
         return 0 if self._stop.is_set() else self._bus_is_gone(results[0])
+
+    def _after_ready(self) -> None:
+        """What nobody who waits for memd waits for. Who asks sooner has it done for him."""
+        contract.read().method("", "", "")
+        self._board.start()
+        trim.settle()
 
     def _bus_is_gone(self, why: object) -> int:
         log.error("the bus is gone (%s); ending, so that systemd starts memd again; swap stays on", why)
@@ -210,7 +216,6 @@ class Daemon:
         self._broker.pools.start()
         self._status.units = self._units
         self._status.unheard = await self._unheard()
-        self._board.start()
         stack.push_async_callback(self._board.stop)
 
     def _heaps_changed(self) -> None:

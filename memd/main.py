@@ -6,6 +6,7 @@ reason. The daemon follows in `memd/daemon.py`, which imports asyncio and the bu
 
 from __future__ import annotations
 
+import gc
 import sys
 
 from memd import config_zram, ini
@@ -101,6 +102,7 @@ def _daemon(root: Root, options: Options, source: ini.Ini) -> int:
 
     stored = fdstore.receive()  # before any program is started, which would inherit them
     outcome = _swap(root, source)
+    gc.disable()  # until trim.settle: what a start imports, stays
     from memd import lean
 
     lean.asyncio()

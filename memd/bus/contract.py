@@ -52,14 +52,21 @@ class Contract:
     """Interfaces by name, in the order of the files."""
 
     def __init__(self, library: Library, texts: Iterable[str]) -> None:
-        self.interfaces: dict[str, Interface] = {}
-        for text in texts:
-            for parsed in library.interfaces(text):
-                self.interfaces[parsed.name] = _interface(parsed, text)
-        self._members: dict[str, list[Method]] = {}
+        self._library, self._texts = library, texts
+
+    @functools.cached_property
+    def interfaces(self) -> dict[str, Interface]:
+        """Parsed when somebody first asks: nothing of it is needed to own a name."""
+        parsed = ((one, text) for text in self._texts for one in self._library.interfaces(text))
+        return {one.name: _interface(one, text) for one, text in parsed}
+
+    @functools.cached_property
+    def _members(self) -> dict[str, list[Method]]:
+        members: dict[str, list[Method]] = {}
         for interface in self.interfaces.values():
             for method in interface.methods.values():
-                self._members.setdefault(method.name, []).append(method)
+                members.setdefault(method.name, []).append(method)
+        return members
 
     def method(self, interface: str, member: str, signature: str) -> Method | None:
         """The method that is called; an empty `interface` means any, as D-Bus allows. None: there is none of that name.

@@ -11,7 +11,6 @@ import errno
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from memd.bus.wire import close_all
 
@@ -19,11 +18,11 @@ MAX_FDS = 16  # dbus-daemon disconnects who sends 17
 _BAD_FDS = (errno.EBADF, errno.ETOOMANYREFS, errno.EINVAL)
 
 
-@dataclass(slots=True)
 class _Outgoing:
-    data: memoryview
-    fds: list[int]
-    instead: Callable[[OSError], bytes] | None
+    __slots__ = ("data", "fds", "instead")
+
+    def __init__(self, data: memoryview, fds: list[int], instead: Callable[[OSError], bytes] | None) -> None:
+        self.data, self.fds, self.instead = data, fds, instead
 
 
 class Writer:

@@ -15,7 +15,7 @@ import struct
 CREATE, DELETE, MOVED_FROM, MOVED_TO, DELETE_SELF = 0x100, 0x200, 0x40, 0x80, 0x400
 ONLYDIR = 0x01000000
 HEADER = struct.Struct("iIII")  # wd, mask, cookie, len
-WATCH = re.compile(rb"^inotify wd:([0-9a-f]+) ino:([0-9a-f]+) sdev:([0-9a-f]+) ", re.MULTILINE)
+WATCH = rb"(?m)^inotify wd:([0-9a-f]+) ino:([0-9a-f]+) sdev:([0-9a-f]+) "
 _libc = ctypes.CDLL(None, use_errno=True)
 _add_watch = _libc.inotify_add_watch
 _add_watch.argtypes = ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32
@@ -50,7 +50,7 @@ class Inotify:
     def watches(self) -> dict[int, tuple[int, int]]:
         """Of the watches whose inode is still there: number -> (st_ino, st_dev), asked of the kernel."""
         with open(f"/proc/self/fdinfo/{self.fd}", "rb") as file:
-            found = ([int(word, 16) for word in words] for words in WATCH.findall(file.read()))
+            found = ([int(word, 16) for word in words] for words in re.findall(WATCH, file.read()))
             return {wd: (inode, os.makedev(device >> 20, device & 0xFFFFF)) for wd, inode, device in found}
 
     def close(self) -> None:

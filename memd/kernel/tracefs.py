@@ -26,7 +26,7 @@ INSTANCES = f"{TRACING}/instances"
 EVENT = "events/cma/cma_alloc_finish"
 BUFFER_KB = "8"  # of each CPU: some 80 events
 CHUNK = 1 << 14
-LINE = re.compile(
+LINE = (
     r"^\s*(?P<comm>.{0,16})-(?P<pid>\d+)\s+\[\d+\].*?(?P<time>\d+\.\d+): cma_alloc_finish: name=(?P<name>.*)"
     r" pfn=(?:0x)?(?P<pfn>[0-9a-f]+) page=\S+ count=(?P<count>\d+) align=\d+(?: errorno=(?P<errno>-?\d+))?$"
 )
@@ -87,7 +87,7 @@ class CmaTrace:
 
 def parse(line: str) -> CmaAllocation | None:
     """One line of trace_pipe; None for any other."""
-    found = LINE.match(line)
+    found = re.match(LINE, line)
     if found is None:
         return None
     number = int(found["errno"]) if found["errno"] is not None else (-errno.ENOMEM if not int(found["pfn"], 16) else 0)

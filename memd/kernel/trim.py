@@ -20,7 +20,9 @@ def one_arena() -> None:
 
 
 def settle() -> None:
-    """Once what stays is there: it is never looked at by the collector again, and what was only for the start is given back."""
+    """Once what stays is there: it is never looked at by the collector again, and what was only for the start is given back.
+    `main.py` starts without the collector, which would look at all that is imported again and again."""
+    gc.enable()
     gc.collect()
     gc.freeze()
     if hasattr(_libc, "malloc_trim"):

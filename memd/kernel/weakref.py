@@ -24,9 +24,7 @@ from memd.errors import BadKernelFile
 from memd.kernel.inotify import DELETE_SELF, Inotify
 
 EPOLL_CTL_ADD = 1
-ENTRY = re.compile(
-    rb"^tfd: *\d+ events: *[0-9a-f]+ data: *([0-9a-f]+) +pos:\d+ ino:([0-9a-f]+) sdev:[0-9a-f]+ *$", re.MULTILINE
-)
+ENTRY = rb"(?m)^tfd: *\d+ events: *[0-9a-f]+ data: *([0-9a-f]+) +pos:\d+ ino:([0-9a-f]+) sdev:[0-9a-f]+ *$"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -127,7 +125,7 @@ def parse(text: bytes, path: str = "fdinfo") -> list[tuple[bytes, bytes]]:
 
     BadKernelFile if a `tfd:` line is not as fs/eventpoll.c writes it.
     """
-    found: list[tuple[bytes, bytes]] = ENTRY.findall(text)
+    found: list[tuple[bytes, bytes]] = re.findall(ENTRY, text)
     if len(found) != text.count(b"tfd:"):
         raise BadKernelFile(path, text.decode("utf-8", "replace"))
     return found

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 MAX_KEYS = 256
 
 
-@dataclass(slots=True)
 class _Allowance:
-    left: float
-    at: float
-    silent: int = 0
+    __slots__ = ("at", "left", "silent")
+
+    def __init__(self, left: float, at: float) -> None:
+        self.left, self.at, self.silent = left, at, 0
 
 
 class Allowances:

@@ -15,10 +15,11 @@ from memd.policy.admission import Cap
 Key = tuple[str, ...]
 
 
-@dataclass(slots=True)
 class Use:
-    bytes: int = 0
-    buffers: int = 0
+    __slots__ = ("buffers", "bytes")
+
+    def __init__(self, bytes: int = 0, buffers: int = 0) -> None:  # noqa: A002  # as everywhere in the books
+        self.bytes, self.buffers = bytes, buffers
 
 
 NOTHING = Use()

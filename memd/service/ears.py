@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from memd.errors import LimitsExceeded
 from memd.model import Level
@@ -18,14 +17,13 @@ PATIENCE = 4096  # bytes that a peer may say before it is ended; systemd's proto
 CHUNK = 512
 
 
-@dataclass(slots=True, eq=False)
 class Ear:
     """One socket. `owner`: who is charged; `level`: from which on it wants to hear."""
 
-    sock: socket.socket
-    owner: str
-    level: Level
-    heard: int = 0
+    __slots__ = ("heard", "level", "owner", "sock")
+
+    def __init__(self, sock: socket.socket, owner: str, level: Level) -> None:
+        self.sock, self.owner, self.level, self.heard = sock, owner, level, 0
 
 
 class Ears:
