@@ -1,4 +1,5 @@
-"""A process whose memory says what it should hold: pattern.py BYTES. Each page has its number and noise, and a half that compresses.
+"""A process whose memory says what it should hold: pattern.py BYTES [NOISE]. Each page has its number, NOISE bytes (2040) that do
+not compress, and a rest that does.
 Says `ready`, then `round N` whenever each page was found as it was written; `lost PAGE` and status 1 if one was not."""
 
 import mmap
@@ -6,12 +7,14 @@ import random
 import sys
 import time
 
-size = int(sys.argv[1])
+size, noise = int(sys.argv[1]), int((*sys.argv, 2040)[2])
+NOISE = random.Random(0).randbytes((1 << 16) + 4096)
 memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
 
 def page(number: int) -> bytes:
-    return number.to_bytes(8, "little") + random.Random(number).randbytes(2040) + bytes(2048)
+    start = number * 31 & 0xFFFF
+    return (number.to_bytes(8, "little") + NOISE[start : start + noise]).ljust(4096, b"\0")
 
 
 for number in range(size // 4096):
