@@ -127,6 +127,7 @@ class Daemon:
         dropin = DropIn(root, options.config)
         self._zram = ZramLive(root, dropin, self._jobs, lambda: self._watch.level, self._tell)
         self._zram.devices = settings.zrams
+        self._watch.listeners.append(self._zram)
         self._limit = ZramLimit(root, self._tell)
         self._watch.listeners.append(self._limit)
         self._swap = SwapWatch(

@@ -33,6 +33,7 @@ NAMED = {  # what only a new device takes, and what the old one does not show
     "Discard": "discard",
     PARAMETERS: "parameters of its algorithm",
 }
+GONE = "Gone"  # no key either: the section is no longer there
 TABLE = 256  # an empty device takes 1/256 of its size in RAM
 HEADROOM = 32 << 20  # for what the machine does meanwhile
 
@@ -52,6 +53,26 @@ def to_check(old: ZramSettings, new: ZramSettings, given: tuple[str, ...] = ()) 
     if {"Algorithms", "Recompress"} & set(changed) and any(map(zramalgorithm.parameters, texts)):
         changed.append(PARAMETERS)
     return tuple(dict.fromkeys([*changed, *(key for key in given if key in SHOWN)]))
+
+
+def gone(old: tuple[ZramSettings, ...], new: tuple[ZramSettings, ...]) -> tuple[str, ...]:
+    """The sections whose device is not wanted any more. [Zram] itself stays: what it stands for is the machine's first swap, which is
+    switched off by hand."""
+    wanted = {each.name for each in new if each.enabled}
+    return tuple(each.name for each in old if each.name and each.enabled and each.name not in wanted)
+
+
+def no_room_without(memory: MemInfo, swaps: tuple[Swap, ...], old: Swap) -> str | None:
+    """Why a device can't be switched off now; None if RAM and other swap can take what it holds."""
+    elsewhere = sum(swap.size - swap.used for swap in swaps if swap.path != old.path)
+    room = max(memory.available - (memory.cma_free or 0) - HEADROOM, 0) + elsewhere
+    if old.used <= room:
+        return None
+    name = old.path.rpartition("/")[2]
+    return (
+        f"{name} stays swap: {format_size(old.used)} are swapped out there, and RAM and other swap have room for {format_size(room)};"
+        f" `swapoff /dev/{name}` switches it off when there is more"
+    )
 
 
 def change(keys: tuple[str, ...], wanted: ZramSettings, plan: zramplan.Plan, stat: ZramStat, *swaps: Swap) -> Change:

@@ -19,6 +19,7 @@ from memd.policy import zramlive
 from memd.policy.zramsections import all_of, title
 from memd.service import swapper
 from memd.service.jobs import Cancelled, Job, Jobs
+from memd.service.listener import Listener
 
 Target = tuple[str, tuple[str, ...]]  # a device or section, and the keys to look at
 QUIET = (Level.NONE, Level.LOW)
@@ -33,7 +34,7 @@ class Files(Protocol):
     def check(self, given: Mapping[str, str]) -> dict[str, str]: ...
 
 
-class ZramLive:
+class ZramLive(Listener):
     """`devices`: what is configured, set by the wiring; `level`: the pressure, asked when a change is about to begin."""
 
     def __init__(
@@ -48,20 +49,34 @@ class ZramLive:
         self._root, self._files, self._jobs, self._level, self._tell = root, files, jobs, level, tell
         self._helper = helper
         self.devices: tuple[ZramSettings, ...] = ()
+        self._drained: dict[int, Helper] = {}  # job -> what may be stopped; not one that was forced
+        self._pressed = set[int]()
+
+    def moved(self, level: Level, _previous: Level) -> None:
+        """What is being drained backs out, as if it were cancelled, before the OOM killer comes."""
+        if level == Level.CRITICAL:
+            for number, helper in self._drained.items():
+                self._pressed.add(number)
+                helper.stop()
+
+    def stalled(self, level: Level) -> None:
+        self.moved(level, level)
 
     def set(self, device: str, given: Mapping[str, str], *, force: bool = False) -> Job:
         """Begins a change of `device` (`zram0`). `given`: keys of [Zram] in any case, values as in memd.conf, "" to take one back.
         InvalidArgs, PressureTooHigh, Busy."""
         settings = self._files.check(given)
         self._bearable(force)
-        return self._start([(device, ())], settings)
+        return self._start([(device, ())], settings, force=force)
 
     def configure(self, settings: Config) -> list[Job]:
-        """After a reload: one job for all devices whose keys have changed. What can't be done now stands in the journal."""
+        """After a reload: one job for all devices whose keys have changed, and those whose section has gone. What can't be done now stands
+        in the journal."""
         old = {device.name: device for device in self.devices}
         self.devices = settings.zrams
         changes = [(title(new.name), _keys(old.get(new.name), new)) for new in settings.zrams if new.enabled]
         wanted = [(target, keys) for target, keys in changes if keys]
+        wanted += [(title(name), (zramlive.GONE,)) for name in zramlive.gone(tuple(old.values()), settings.zrams)]
         if not wanted:
             return []
         try:
@@ -91,21 +106,20 @@ class ZramLive:
                 f"memory pressure is {level}, and draining a device makes more of it; try again later, or with option force"
             )
 
-    def _start(self, changes: list[Target], settings: Mapping[str, str]) -> Job:
-        return self._jobs.start("zram", functools.partial(self._run, changes, settings))
+    def _start(self, changes: list[Target], settings: Mapping[str, str], *, force: bool = False) -> Job:
+        return self._jobs.start("zram", functools.partial(self._run, changes, settings, force=force))
 
-    async def _run(self, changes: list[Target], settings: Mapping[str, str], job: Job) -> str:
+    async def _run(self, changes: list[Target], settings: Mapping[str, str], job: Job, *, force: bool) -> str:
         """One after the other; the first that fails or is cancelled is the last."""
         done = []
         for number, (target, keys) in enumerate(changes, 1):
             job.progress = 0.0
-            done.append(
-                await self._change(target, keys, settings, job, f"memd-change-{os.getpid()}-{job.number}-{number}")
-            )
+            unit = f"memd-change-{os.getpid()}-{job.number}-{number}"
+            done.append(await self._change(target, keys, settings, job, unit, force=force))
         return "; ".join(done)
 
     async def _change(
-        self, target: str, keys: tuple[str, ...], settings: Mapping[str, str], job: Job, unit: str
+        self, target: str, keys: tuple[str, ...], settings: Mapping[str, str], job: Job, unit: str, *, force: bool
     ) -> str:
         words = ["--change-swap", target, "--keys", " ".join(keys)]
         words += ["--settings", "\n".join(f"{key}={value}" for key, value in settings.items())]
@@ -114,17 +128,27 @@ class ZramLive:
         helper = self._helper(self._root, unit, words)
         job.stop = helper.stop
         end: list[str] = []
-        status = await helper.run(lambda line: _heard(line, job, end))
+        self._drained |= {} if force else {job.number: helper}
+        try:
+            status = await helper.run(lambda line: _heard(line, job, end))
+        finally:
+            self._drained.pop(job.number, None)
+        pressed = job.number in self._pressed
+        self._pressed.discard(job.number)
         if settings:
             self.devices = await asyncio.to_thread(self._files.devices)
-        return self._ended(target, end, status)
+        return self._ended(target, end, status, pressed=pressed)
 
-    def _ended(self, target: str, end: list[str], status: int) -> str:
+    def _ended(self, target: str, end: list[str], status: int, *, pressed: bool) -> str:
         word, _, rest = (end[-1] if end else "").partition(" ")
         if word == "done":
             self._tell(_event(target, "done", rest, 5))
             return rest
         kind, _, text = rest.partition(" ")
+        if word == "cancelled" and pressed:
+            reason = f"memory pressure became critical meanwhile; {rest}; try again later, or with option force"
+            self._tell(_event(target, "failed", reason, 4))
+            raise PressureTooHigh(reason)
         if word == "cancelled":
             self._tell(_event(target, "cancelled", rest, 5))
             raise Cancelled(rest)

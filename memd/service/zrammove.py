@@ -107,6 +107,8 @@ class Change:
             lock.release()
 
     def _run(self) -> str:
+        if zramlive.GONE in self._wish.keys:
+            return self._remove()
         old, devices = self._before()
         proposed = self._files.propose(zramsections.title(old.name)[1:-1], self._wish.settings)
         wanted = next(each for each in proposed if each.name == old.name)
@@ -115,6 +117,30 @@ class Change:
         done = self._change(wanted, (*self._wish.keys, *given), sections, devices)
         self._files.keep()
         return "; ".join((done, *dict.fromkeys(self._drain.notes)))
+
+    def _remove(self) -> str:
+        """What a section that has gone leaves behind is drained, where there is room."""
+        section = self._wish.target[1:-1].partition(" ")[2]
+        configured = tuple(device.name for device in self._files.devices() if device.enabled)
+        if not section or section in configured:
+            raise Busy(f"{self._wish.target} is in the configuration; nothing was switched off")
+        done = [self._off(name, (*configured, section)) for name in self._left(section, configured)]
+        return "; ".join((*done, *dict.fromkeys(self._drain.notes))) or f"{self._wish.target} had no device"
+
+    def _left(self, section: str, configured: tuple[str, ...]) -> list[str]:
+        facts = swapper.look(self._root, (*configured, section), labels=True)
+        own = zramsections.label(section)
+        labels = dict(zip((stat.name for stat in facts.stats), facts.labels, strict=True))
+        return [name for name in zramsections.all_of(facts, section) if labels[name] == own]
+
+    def _off(self, name: str, sections: tuple[str, ...]) -> str:
+        facts = swapper.look(self._root, sections)
+        swap = next(swap for swap in facts.swaps or () if zramsections.zram_name(swap) == name)
+        refusal = zramlive.no_room_without(facts.memory, facts.swaps or (), swap)
+        if refusal:
+            raise NoMemory(refusal)
+        self._drain.run(name, None)
+        return f"{name} is off, because {self._wish.target} has gone"
 
     def _before(self) -> tuple[ZramSettings, list[str]]:
         """The section as it is configured now, and its devices that are swap: the one to keep last."""

@@ -272,6 +272,20 @@ def test_two_devices_keep_apart(config: str, nothing_active: None) -> None:
     assert second not in active()
 
 
+def test_a_section_that_has_gone_is_drained(config: str, nothing_active: None) -> None:
+    Path(config).write_text(f"{CONFIG}[Zram slow]\nSize=32M\nPriority=200\n")
+    subprocess.run([sys.executable, "-m", "memd", "--config", config, "--setup-swap"], check=True, cwd=REPOSITORY)
+    first, slow = sorted(active(), key=lambda name: active()[name])
+    words = [*command(config, "[Zram slow]"), "--keys", "Gone"]
+    said = subprocess.run(words, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY, check=False).stdout
+    assert "failed Busy [Zram slow] is in the configuration" in said
+    Path(config).write_text(CONFIG)
+    said = subprocess.run(words, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY, check=False).stdout
+    assert f"done {slow} is off, because [Zram slow] has gone" in said
+    assert active() == {first: 100}
+    assert zram.read(ROOT, slow).disksize == 0
+
+
 @pytest.fixture
 def bus(tmp_path: Path) -> Iterator[Bus]:
     with dbus_daemon(tmp_path) as found:

@@ -116,3 +116,24 @@ def test_a_limit_below_what_it_takes_now() -> None:
     assert zramlive.below_use(2 * M, stat(mem_used=2 * M)) is None
     assert zramlive.below_use(0, stat(mem_used=2 * M)) is None
     assert zramlive.below_use(None, stat(mem_used=2 * M)) is None
+
+
+def test_which_sections_have_gone() -> None:
+    slow, off = ZramSettings(name="slow"), ZramSettings(name="slow", enabled=False)
+
+    assert zramlive.gone((OLD, slow), (OLD,)) == ("slow",)
+    assert zramlive.gone((OLD, slow), (OLD, off)) == ("slow",)
+    assert zramlive.gone((OLD, off), (OLD,)) == ()
+    assert zramlive.gone((OLD, slow), (slow,)) == ()  # [Zram] is the machine's first swap
+
+
+@given(*[st.integers(0, 8 * G) for _ in range(4)])
+def test_a_device_is_switched_off_only_where_what_it_holds_has_room(
+    used: int, available: int, cma: int, other: int
+) -> None:
+    swaps = (swap(size=8 * G, used=used), swap("/dev/sda2", size=other))
+    memory = MemInfo(total=8 * G, available=available, free=0, cma_free=cma)
+    refusal = zramlive.no_room_without(memory, swaps, swaps[0])
+
+    assert (refusal is None) == (used <= max(available - cma - 32 * M, 0) + other)
+    assert refusal is None or "`swapoff /dev/zram0`" in refusal

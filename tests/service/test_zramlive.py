@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -152,6 +153,60 @@ async def test_a_reload_under_pressure_says_so_and_changes_nothing(bench: Bench)
     assert bench.live.configure(configuration(ZramSettings(priority=5))) == []
     assert bench.runs == []
     assert "memory pressure is critical" in bench.events[0].message
+
+
+class Slow(Helper):
+    """Drains until it is stopped."""
+
+    async def run(self, told: Callable[[str], None]) -> int:
+        while not self.stopped:
+            await asyncio.sleep(0)
+        told("cancelled as before: zram0 is swap")
+        return 1
+
+
+async def test_pressure_that_becomes_critical_meanwhile_backs_out(bench: Bench) -> None:
+    bench.live._helper = lambda _root, _unit, words: Slow(bench.runs, words)  # type: ignore[assignment,return-value]
+    job = bench.live.set("zram0", {"Size": "2G"})
+    await asyncio.sleep(0.01)
+    bench.live.moved(Level.MEDIUM, Level.NONE)
+    await asyncio.sleep(0.01)
+    assert job.state == "running"
+    bench.live.moved(Level.CRITICAL, Level.MEDIUM)
+    await bench.jobs.wait(job.number)
+
+    assert job.state == "failed"
+    assert job.message.startswith("memory pressure became critical meanwhile; as before: zram0 is swap")
+    assert bench.events[-1].priority == 4
+
+
+async def test_one_that_is_forced_goes_on(bench: Bench) -> None:
+    helper = Slow(bench.runs, [])
+    bench.live._helper = lambda *_: helper  # type: ignore[assignment]
+    job = bench.live.set("zram0", {"Size": "2G"}, force=True)
+    await asyncio.sleep(0.01)
+    bench.live.moved(Level.CRITICAL, Level.MEDIUM)
+    assert not helper.stopped
+    helper.stop()
+    await bench.jobs.wait(job.number)
+    assert job.state == "cancelled"
+
+
+async def test_a_section_that_has_gone_or_is_off_is_drained(bench: Bench) -> None:
+    slow, other = ZramSettings(name="slow", size="1G"), ZramSettings(name="other", size="1G")
+    bench.live.devices = (ZramSettings(), slow, other)
+
+    (job,) = bench.live.configure(configuration(ZramSettings(), ZramSettings(name="other", enabled=False)))
+    await bench.jobs.wait(job.number)
+
+    assert [run[:4] for run in bench.runs] == [
+        ["--change-swap", "[Zram slow]", "--keys", "Gone"],
+        ["--change-swap", "[Zram other]", "--keys", "Gone"],
+    ]
+
+
+async def test_the_first_section_is_not_switched_off(bench: Bench) -> None:
+    assert bench.live.configure(configuration(ZramSettings(enabled=False))) == []
 
 
 async def test_disabled_is_left_alone(bench: Bench) -> None:

@@ -187,7 +187,7 @@ def _trials(arguments: argparse.Namespace, parts: tuple[Machine, Path, Future[Pa
     if arguments.step:
         return by_step
     trials = [Trial(name, *parts, work / name, silence, arguments.long), *(by_step if steps else [])]
-    if arguments.long and name == "x86_64":
+    if arguments.long and name == "x86_64" and not arguments.k:
         trials.append(Trial(f"{name} after power cuts", *parts, work / "cuts", silence, power_cuts=True))
     return trials
 
