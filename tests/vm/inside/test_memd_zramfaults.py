@@ -13,12 +13,11 @@ import people
 import pytest
 from people import eventually, memctl, output
 from test_memd_zramcare import Elsewhere, round_on
-from test_memd_zramlive import DROPIN, as_before, calm, disksize, reset, running, the_device, whole_round, zrams
+from test_memd_zramlive import DROPIN, disksize, put_back, reset, running, the_device, whole_round, zrams
 from zramdisk import Disk, loop
 
 from memd.service.wear import WearBook
 
-__all__ = ["as_before", "calm"]
 MIB = 1 << 20
 HERE = Path(__file__).parent
 MEMD = "/opt/memd-tests/mishap/memd"
@@ -27,12 +26,15 @@ pytestmark = [pytest.mark.needs("emulated"), pytest.mark.timeout(240)]  # no boa
 
 @pytest.fixture(scope="module")
 def pattern() -> Iterator[subprocess.Popen[bytes]]:
-    """Half of its pages are swapped out at any time."""
+    """A third of its pages are swapped out at any time, which is pressure all along: so changes are forced here. The default device again
+    at the end."""
+    before = disksize("zram0")
     words = ["systemd-run", "--quiet", "--pipe", "--collect", "--unit=memd-test-pattern", "-p", "MemoryMax=20M"]
     with people.started(*words, "python3", HERE / "pattern.py", 32 * MIB) as process:
         people.wait_line(process, "ready", 120)
         yield process
         subprocess.run(["systemctl", "stop", "memd-test-pattern"])
+    put_back(before)
 
 
 @pytest.fixture(autouse=True)

@@ -48,6 +48,10 @@ def as_before() -> Iterator[None]:
     """The default device again, on zram0, for the tests of others."""
     before = disksize("zram0")
     yield
+    put_back(before)
+
+
+def put_back(before: int) -> None:
     assert people.eventually(lambda: not running(), 120)
     if list(zrams()) == ["zram0"] and disksize("zram0") == before and not DROPIN.exists():
         return
