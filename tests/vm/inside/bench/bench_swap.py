@@ -1,5 +1,5 @@
-"""From exec to active swap: memd, and zram-generator with swapon; same device, size and algorithm, in turn. By hand, where only the programs
-count, and as systemd runs them, where zram-generator has two units and memd has one."""
+"""From exec to active swap: memd, and zram-generator with swapon; same device, size and algorithm, in turn. By hand, where only the
+programs count, and as systemd runs them, where zram-generator has two units and memd has one."""
 
 import shutil
 import subprocess
