@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from memd import lanewire
-from memd.client import protocol
+from memd.client import aiopressure, protocol
 from memd.client.aioconnection import Connection
 from memd.client.aiolane import Lane
 from memd.client.dmabuf import DmaBuf
@@ -122,6 +122,11 @@ class AsyncMemd:
         included: 0 none, 1 low, 2 medium, 3 critical. An empty message is its end: memd stopped, or too much was left unread. The
         caller owns the socket."""
         return await self._ask(protocol.open_pressure_fd(level))
+
+    def pressure_levels(self, level: str) -> AsyncIterator[str]:
+        """The level now, and then at each change of it from `level` on, relief included, as `open_pressure_fd` tells it. Where memd ends
+        and starts again the fd is asked for anew, and what has changed meanwhile is told; Unreachable only when the bus goes."""
+        return aiopressure.levels(self, level)
 
     async def pressure(self) -> AsyncIterator[tuple[str, PressureFacts]]:
         """(level, facts) now, and then at each change, relief included. Unreachable when memd goes."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from memd import lanewire
-from memd.client import protocol
+from memd.client import pressure, protocol
 from memd.client.connection import Connection
 from memd.client.dmabuf import DmaBuf
 from memd.client.framing import TimedOut
@@ -113,6 +113,11 @@ class Memd:
         included: 0 none, 1 low, 2 medium, 3 critical. An empty message is its end: memd stopped, or too much was left unread. The
         caller owns the socket."""
         return self._ask(protocol.open_pressure_fd(level))
+
+    def pressure_levels(self, level: str) -> Iterator[str]:
+        """The level now, and then at each change of it from `level` on, relief included, as `open_pressure_fd` tells it. Where memd ends
+        and starts again the fd is asked for anew, and what has changed meanwhile is told; Unreachable only when the bus goes."""
+        return pressure.levels(self, level)
 
     def pressure(self) -> Iterator[tuple[str, PressureFacts]]:
         """(level, facts) now, and then at each change, relief included. Unreachable when memd goes."""

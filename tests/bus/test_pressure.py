@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from memd.bus.connection import Connection
 from memd.bus.library import load
 from memd.bus.server import Server
 from memd.bus.wire import Received
+from memd.client import AsyncMemd
 from memd.client.blocking import Memd
 from memd.errors import Failed, InvalidArgs
 from memd.kernel.root import Root
@@ -298,3 +300,49 @@ async def test_memctl_monitor_draws_on_a_terminal(daemon_bus: Bus, server: Serve
 
     assert "RAM used" in drawn
     assert "▂" in drawn or "▃" in drawn
+
+
+class Follower:
+    """A client's `pressure_levels`, one level at a time, whichever client it is."""
+
+    def __init__(self, address: str, *, blocking: bool) -> None:
+        self._memd: Memd | AsyncMemd = Memd(address) if blocking else AsyncMemd(address)
+        self._levels: Any = None
+
+    async def next(self) -> str:
+        if isinstance(self._memd, Memd):
+            self._levels = self._levels or self._memd.pressure_levels("low")
+            return str(await asyncio.to_thread(next, self._levels))
+        if not self._levels:
+            await self._memd.open()
+            self._levels = self._memd.pressure_levels("low")
+        return str(await asyncio.wait_for(anext(self._levels), 20))
+
+    async def close(self) -> None:
+        if isinstance(self._memd, Memd):
+            self._levels.close()
+        else:
+            await self._levels.aclose()
+        self._memd.close()
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+async def test_levels_go_on_after_a_restart(daemon_bus: Bus, root: Root, blocking: bool) -> None:
+    """The fd ends with memd; there is another from the next one, and what has changed meanwhile is told."""
+    (Path(root.directory) / "proc").mkdir()
+    (Path(root.directory) / "proc/meminfo").write_text(MEMINFO)
+    follower = await asyncio.to_thread(Follower, daemon_bus.address, blocking=blocking)
+    for told in (["none", "low"], ["none", "critical"]):
+        server = Server(load())
+        bundle = services(root, server)
+        waiting = asyncio.ensure_future(follower.next())
+        await asyncio.sleep(0.1)  # nobody is there yet, and it starts none
+        assert not waiting.done()
+        await server.start(daemon_bus.address, bundle)
+        assert await waiting == told[0]
+        bundle.pressure_fds.moved(Level.LOW if told[1] == "low" else Level.CRITICAL, Level.NONE)
+        assert await follower.next() == told[1]
+        await server.stop()
+        bundle.pressure_fds.close()
+        await bundle.broker.close()
+    await follower.close()
