@@ -30,7 +30,9 @@ def add(commands: common.Commands, everywhere: argparse.ArgumentParser) -> None:
         example="memctl cma --advise",
     )
     parser.add_argument(
-        "--advise", action="store_true", help="say what size would have held all that was seen since memd started"
+        "--advise",
+        action="store_true",
+        help="say what size would have held all that was seen since the machine started",
     )
 
 

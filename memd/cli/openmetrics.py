@@ -30,7 +30,7 @@ CMA = {
     "memd_cma_available_bytes": ("What of it is free", "available"),
     "memd_cma_largest_run_bytes": ("Its largest free run", "largest_run"),
     "memd_cma_fragmentation_ratio": ("1 - largest run / free", "fragmentation"),
-    "memd_cma_peak_bytes": ("The most in use at once since memd started", "peak"),
+    "memd_cma_peak_bytes": ("The most in use at once since the machine started", "peak"),
 }
 HEAPS = {
     "memd_heap_lent_bytes": ("Lent from the heap", "lent_bytes"),
@@ -82,7 +82,9 @@ def metrics(status: Status) -> Iterator[Metric]:
     yield from _gauges(ZRAM, [((row["device"],), row) for row in status["zram"]], ("device",))
     areas: list[tuple[tuple[str, ...], Mapping[str, Any]]] = [((row["name"],), row) for row in status["cma"]]
     yield from _gauges(CMA, areas, ("region",))
-    failures = CounterMetricFamily("memd_cma_failures", "Requests that failed since memd started", labels=("region",))
+    failures = CounterMetricFamily(
+        "memd_cma_failures", "Requests that failed since the machine started", labels=("region",)
+    )
     for labels, row in areas:
         if "failures" in row:
             failures.add_metric(labels, row["failures"])

@@ -152,7 +152,7 @@ def _cma(facts: CmaFacts) -> Line:
     if size and available is not None:
         words, fill = f"{_of(size - available, size)} in use", (size - available) / size
     if facts.get("failures"):
-        words += f"; {common.plural(facts['failures'], 'request')} failed since memd started"
+        words += f"; {common.plural(facts['failures'], 'request')} failed since the machine started"
     elif failed:  # the kernel counts pages, not requests
         words += f"; {common.plural(failed, 'page')} not to be had since boot"
     if facts.get("state", "fine") != "fine":

@@ -24,6 +24,7 @@ from memd.model import CmaAllocation
 TRACING = "sys/kernel/tracing"
 INSTANCES = f"{TRACING}/instances"
 EVENT = "events/cma/cma_alloc_finish"
+RELEASE = "events/cma/cma_release"
 BUFFER_KB = "8"  # of each CPU: some 80 events
 CHUNK = 1 << 14
 LINE = (
@@ -33,7 +34,8 @@ LINE = (
 
 
 class CmaTrace:
-    """Owns an instance called `name`. `least`: pages from which on successes are told too; failures are told of any size."""
+    """Owns an instance called `name`. `least`: pages from which on successes are told too; failures are told of any size. A release of as
+    many wakes the reader, and is no allocation."""
 
     def __init__(self, root: Root, least: int, name: str = "memd") -> None:
         """OSError where this kernel has no such tracepoint (ENOENT), or this process may not have an instance."""
@@ -59,6 +61,9 @@ class CmaTrace:
         }
         for name, text in settings.items():
             self._root.write(f"{self._instance}/{name}", text)
+        with contextlib.suppress(OSError):  # then it is seen later that an area has room again
+            self._root.write(f"{self._instance}/{RELEASE}/filter", f"count >= {least}")
+            self._root.write(f"{self._instance}/{RELEASE}/enable", "1")
         return os.open(self._root.path(f"{self._instance}/trace_pipe"), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
 
     def fileno(self) -> int:
@@ -79,8 +84,9 @@ class CmaTrace:
 
     def _remove(self) -> None:
         """An instance that cannot go costs a few KiB, and the next memd takes it over."""
-        with contextlib.suppress(OSError, BadKernelFile):
-            self._root.write(f"{self._instance}/{EVENT}/enable", "0")
+        for event in (EVENT, RELEASE):
+            with contextlib.suppress(OSError, BadKernelFile):
+                self._root.write(f"{self._instance}/{event}/enable", "0")
         with contextlib.suppress(OSError):
             os.rmdir(self._root.path(self._instance))
 

@@ -18,7 +18,7 @@ BLOCK = 4 << 20  # the alignment of an area: a page block, of 4 MiB where pages 
 
 
 class CmaSeen(Noun):
-    """What was seen of one area since memd started. Bytes. `asked`, `asked_at`: the largest request of late; `needed`: the most that
+    """What was seen of one area in this boot. Bytes. `asked`, `asked_at`: the largest request of late; `needed`: the most that
     was in use and asked for together when a request failed."""
 
     peak: int = 0
@@ -67,7 +67,9 @@ def advise(seen: CmaSeen, size: int) -> Advice:
     """The size that would have held what was seen."""
     most = max(seen.peak, seen.needed)
     if not most:
-        return Advice(None, "nothing was asked of it since memd started; ask again after the work that it is for")
+        return Advice(
+            None, "nothing was asked of it since the machine started; ask again after the work that it is for"
+        )
     wanted = -(-int(most * MARGIN) // BLOCK) * BLOCK
     if seen.failures:
         return Advice(

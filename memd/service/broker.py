@@ -39,7 +39,8 @@ MAY_INLINE = {HeapKind.SYSTEM, HeapKind.UDMABUF, HeapKind.SIMULATED}
 
 
 class Broker:
-    """`tell`: the journal; `level`: of pressure, now; `cma_failed(region, pages, facts)`: the signal."""
+    """`tell`: the journal; `level`: of pressure, now; `cma_failed(region, pages, facts)`: the signal. `asked()`: a CMA area was asked for
+    memory, in the loop."""
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class Broker:
         self._ledger = Ledger(keeper=keeper, released=lambda area: facts.released(root, area))
         self._tell, self._refusals = tell, Refusals(tell)
         self.exhausted = Exhausted(tell, cma_failed, os.sysconf("SC_PAGE_SIZE"))
+        self.asked: Callable[[], None] = lambda: None
         self._workers: dict[str, Worker] = {}
         self._requester = Requester()
         self._page = os.sysconf("SC_PAGE_SIZE")
@@ -261,6 +263,9 @@ class Broker:
         except TimeoutError:
             worker.withdraw(errand)
             raise Busy(_late(heap, deadline)) from None
+        finally:
+            if heap.kind is HeapKind.CMA:
+                self.asked()
 
     def _worker(self, heap: Heap) -> Worker:
         if heap.area not in self._workers:

@@ -1,8 +1,9 @@
 """CMA areas over time: each failure of any driver told when it happens, areas that fill up or fall to pieces, and what was seen of each.
 
-Nothing polls. The kernel's tracepoint wakes memd at each failure, and at each request of LEAST or more; after a wake-up it is left alone
-for PAUSE, so a storm costs one look per second. Without the tracepoint an area is looked at when somebody asks for the status, and what
-failed since then is told late, out of the counters; `missing` says so.
+Nothing polls. The kernel's tracepoint wakes memd at each failure, and at each request or release of LEAST or more; after a wake-up it is
+left alone for PAUSE, so a storm costs one look per second. With it and without an area is looked at when memd itself has asked it for
+memory, when the level of pressure moves, and when somebody asks for the status; without it, what failed since the last look is told late,
+out of the counters, and `missing` says so.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from memd.errors import BadKernelFile
 from memd.kernel import cma, cmadebug
 from memd.kernel.root import Root
 from memd.kernel.tracefs import CmaTrace
-from memd.model import CmaAllocation, CmaRegion, Event
+from memd.model import CmaAllocation, CmaRegion, Event, Level
 from memd.policy import cmahealth
 from memd.policy.cmahealth import CmaSeen
+from memd.service.cmaseen import SeenFile
 from memd.service.exhausted import Exhausted
+from memd.service.listener import Listener
 from memd.units import format_size
 
 log = logging.getLogger(__name__)
@@ -38,7 +41,7 @@ MESSAGES = {
 Changed = Callable[[str, str, dict[str, object]], None]
 
 
-class CmaWatch:
+class CmaWatch(Listener):
     """`changed(region, state, facts)`: the signal. `exhausted`: who tells failures."""
 
     def __init__(
@@ -49,19 +52,22 @@ class CmaWatch:
         exhausted: Exhausted,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._root, self._tell, self._changed, self._exhausted, self._clock = root, tell, changed, exhausted, clock
+        self._root, self._tell, self._signal, self._exhausted, self._clock = root, tell, changed, exhausted, clock
         self._page = os.sysconf("SC_PAGE_SIZE")
+        self._file = SeenFile(root)
         self._seen: dict[str, CmaSeen] = {}
         self._first: dict[str, CmaRegion] = {}
         self._last: dict[str, CmaRegion] = {}
         self._trace: CmaTrace | None = None
         self._pause: asyncio.TimerHandle | None = None
+        self._again = self._running = False
         self.missing: tuple[str, ...] = ()
 
     def start(self) -> None:
         """Never fails: what can't be had is a line in `missing`."""
         if not self._root.list(cma.DIRECTORY):
             return
+        self._running, self._seen = True, self._file.read()
         try:
             self._trace = CmaTrace(self._root, LEAST // self._page)
         except (OSError, BadKernelFile) as error:
@@ -71,7 +77,9 @@ class CmaWatch:
         else:
             asyncio.get_running_loop().add_reader(self._trace.fileno(), self._traced)
         self._observe_now()
-        if self._seen and not self._runs():
+        if self._file.trouble:
+            log.warning("%s", self._file.trouble)
+        if self._last and not self._runs():
             self.missing += ("the largest free run of CMA areas is unknown: no debugfs with CONFIG_CMA_DEBUGFS",)
 
     def stop(self) -> None:
@@ -81,6 +89,7 @@ class CmaWatch:
             asyncio.get_running_loop().remove_reader(self._trace.fileno())
             self._trace.close()
         self._pause = self._trace = None
+        self._running = False
 
     # What happens
 
@@ -88,14 +97,34 @@ class CmaWatch:
         assert self._trace
         for allocation in self._trace.read():
             self._ended(allocation)
+        self._look()
+
+    def moved(self, level: Level, previous: Level) -> None:
+        """Where memory is short areas fill up with what others put there."""
+        self.changed()
+
+    def changed(self) -> None:
+        """Something took from an area, or may have: for requests that the tracepoint does not tell. Looked at now, or after the pause."""
+        if self._pause:
+            self._again = True
+        elif self._running:
+            self._look()
+
+    def _look(self) -> None:
+        """And then none for PAUSE, whatever happens."""
         self._observe_now()
-        asyncio.get_running_loop().remove_reader(self._trace.fileno())
-        self._pause = asyncio.get_running_loop().call_later(PAUSE, self._go_on)
+        loop = asyncio.get_running_loop()
+        if self._trace:
+            loop.remove_reader(self._trace.fileno())
+        self._pause = loop.call_later(PAUSE, self._go_on)
 
     def _go_on(self) -> None:
         self._pause = None
         if self._trace:
             asyncio.get_running_loop().add_reader(self._trace.fileno(), self._traced)
+        if self._again:
+            self._again = False
+            self._look()
 
     def _ended(self, allocation: CmaAllocation) -> None:
         size = allocation.pages * self._page
@@ -136,6 +165,7 @@ class CmaWatch:
             self._counted(region)
             self._judge(region, runs.get(region.name))
             self._last[region.name] = region
+        self._file.keep({name: seen for name, seen in self._seen.items() if name in self._last})
 
     def _counted(self, region: CmaRegion) -> None:
         """Without the tracepoint a failure is what the counter says since the last look; one that went back says nothing."""
@@ -162,7 +192,7 @@ class CmaWatch:
         words = [f"{format_size(region.available or 0)} of {format_size(region.size or 0)} free"]
         words += [f"the largest run {format_size(run)}"] if run is not None else []
         words += [f"lately asked for {format_size(seen.asked)}"] if state == cmahealth.FRAGMENTED else []
-        self._changed(region.name, state, dict(known))
+        self._signal(region.name, state, dict(known))
         identifier, priority = MESSAGES[state]
         fields: dict[str, str | int | float] = {f"MEMD_{key.upper()}": value for key, value in known.items()}
         message = f"CMA area {region.name} is {state.replace('-', ' ')}: {', '.join(words)}"

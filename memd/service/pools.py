@@ -47,7 +47,7 @@ class Stock:
 
 
 class Pools(Listener):
-    """`lend` may be called in any thread, the rest in the loop. `requester`: the broker's. Owns the fds."""
+    """`lend` may be called in any thread, the rest in the loop. `requester`: the broker's. Owns the fds. `asked()`: of a CMA area."""
 
     def __init__(
         self,
@@ -65,6 +65,7 @@ class Pools(Listener):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._filling: asyncio.Task[None] | None = None
         self._again = False
+        self.asked: Callable[[], None] = lambda: None
 
     def start(self) -> None:
         """In the running loop."""
@@ -201,6 +202,8 @@ class Pools(Listener):
             stock.ready.append((fd, self._ledger.pool(promise, fd, stock.pool.name)))
         if stock not in self._stocks:
             self._shrink(stock, 0)
+        if heap.kind is HeapKind.CMA:
+            self.asked()
         return True
 
     def _may(self, owner: str, heap: Heap, size: int) -> bool:

@@ -35,6 +35,9 @@ def test_good() -> None:
     assert parse(OLD_FAILED) == CmaAllocation("my cma", 3, errno.ENOMEM, 1, "a b [x]: c", 40.1)
 
 
+RELEASED = "         python3-243     [000] .....   252.961311: cma_release: name=reserved pfn=0x3bc00 page=00000000fd2cd3eb count=512"
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -43,6 +46,7 @@ def test_good() -> None:
         FAILED.replace("cma_alloc_finish", "cma_alloc_start"),
         FAILED.replace("count=25600", "count=many"),
         FAILED[:-20],
+        RELEASED,
     ],
 )
 def test_garbage(line: str) -> None:
@@ -63,6 +67,8 @@ def instance(put: Put, name: str = "memd") -> None:
         "trace_clock",
         f"{tracefs.EVENT}/filter",
         f"{tracefs.EVENT}/enable",
+        f"{tracefs.RELEASE}/filter",
+        f"{tracefs.RELEASE}/enable",
     ):
         put(f"{tracefs.INSTANCES}/{name}/{file}", "")
 
@@ -70,17 +76,19 @@ def instance(put: Put, name: str = "memd") -> None:
 def test_an_instance_is_set_up_small_and_read(root: Root, put: Put, tmp_path: Path) -> None:
     put(f"{tracefs.TRACING}/{tracefs.EVENT}/format", "field:int errorno;\n")
     instance(put)
-    put(f"{tracefs.INSTANCES}/memd/trace_pipe", f"{SERVED}\nCPU:0 [LOST 1 EVENTS]\n{FAILED}\n")
+    put(f"{tracefs.INSTANCES}/memd/trace_pipe", f"{SERVED}\nCPU:0 [LOST 1 EVENTS]\n{RELEASED}\n{FAILED}\n")
     trace = CmaTrace(root, 256)
     try:
         assert root.read(f"{tracefs.INSTANCES}/memd/buffer_size_kb") == "8"
         assert root.read(f"{tracefs.INSTANCES}/memd/buffer_percent") == "0"
         assert root.read(f"{tracefs.INSTANCES}/memd/{tracefs.EVENT}/filter") == "errorno != 0 || count >= 256"
-        assert [one.errno for one in trace.read()] == [0, 16]
+        assert root.read(f"{tracefs.INSTANCES}/memd/{tracefs.RELEASE}/filter") == "count >= 256"
+        assert [one.errno for one in trace.read()] == [0, 16], "a release is none"
         assert trace.read() == []
     finally:
         trace.close()
     assert root.read(f"{tracefs.INSTANCES}/memd/{tracefs.EVENT}/enable") == "0"
+    assert root.read(f"{tracefs.INSTANCES}/memd/{tracefs.RELEASE}/enable") == "0"
 
 
 def test_a_kernel_without_error_numbers(root: Root, put: Put) -> None:
@@ -90,6 +98,17 @@ def test_a_kernel_without_error_numbers(root: Root, put: Put) -> None:
     CmaTrace(root, 1).close()
 
     assert root.read(f"{tracefs.INSTANCES}/memd/{tracefs.EVENT}/filter") == "pfn == 0 || count >= 1"
+
+
+def test_a_kernel_that_tells_no_releases(root: Root, put: Put) -> None:
+    put(f"{tracefs.TRACING}/{tracefs.EVENT}/format", "field:int errorno;\n")
+    instance(put)
+    put(f"{tracefs.INSTANCES}/memd/trace_pipe", f"{FAILED}\n")
+    for file in ("filter", "enable"):
+        os.unlink(root.path(f"{tracefs.INSTANCES}/memd/{tracefs.RELEASE}/{file}"))
+    trace = CmaTrace(root, 256)
+    assert [one.errno for one in trace.read()] == [16]
+    trace.close()
 
 
 def test_what_cannot_be_set_up_leaves_nothing(root: Root, put: Put, tmp_path: Path) -> None:
