@@ -14,7 +14,7 @@ from memd.service.wear import WearBook
 MIB = 1 << 20
 DAY = 12 * MIB  # test_memd_zramcare's NOW
 HERE = Path(__file__).parent
-pytestmark = [pytest.mark.needs("power-cut"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.needs("power-cut"), pytest.mark.timeout(540)]
 
 
 def told(name: str) -> str:
@@ -47,7 +47,7 @@ def stored() -> None:
     """48M that do not compress to nothing, most of them swapped out, and looked at all along."""
     words = ["systemd-run", "--quiet", "--unit=memd-test-stored", "-p", "MemoryMax=24M", "--setenv=PYTHONUNBUFFERED=1"]
     output(*words, "python3", HERE / "pattern.py", 48 * MIB)
-    assert eventually(lambda: "ready" in output("journalctl", "-b", "-u", "memd-test-stored", "-o", "cat"), 120)
+    assert eventually(lambda: "ready" in output("journalctl", "-b", "-u", "memd-test-stored", "-o", "cat"), 400)
 
 
 def test_the_power_goes(stored: None) -> None:
