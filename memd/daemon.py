@@ -285,7 +285,8 @@ class Daemon:
         await self._swap.configure(settings.swap)
         self._status.unheard = await self._unheard()
         self._status.findings, self._status.lacking = (), config.lacking(settings)
-        jobs = [job_path(job.number) for job in self._zram.configure(settings)]
+        changed = self._zram.configure(settings) or await self._zram.finish_what_was_cut_short()
+        jobs = [job_path(job.number) for job in changed]
         return {"message": "reloaded; zram is being changed" if jobs else "reloaded", "jobs": jobs}
 
     def _reload_by_signal(self) -> None:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from memd import errors
 from memd.early import ZramSettings
-from memd.errors import BadKernelFile, Failed, MemdError, PressureTooHigh
+from memd.errors import BadKernelFile, Busy, Failed, MemdError, PressureTooHigh
 from memd.kernel.helper import Helper
 from memd.kernel.root import Root
 from memd.model import Config, Event, Level
@@ -22,6 +22,9 @@ from memd.service.jobs import Cancelled, Job, Jobs
 from memd.service.listener import Listener
 
 Target = tuple[str, tuple[str, ...]]  # a device or section, and the keys to look at
+NO_WORD = (
+    "the change ended with status {0}, and no word: the OOM killer, or somebody; a reload of memd ends what it began"
+)
 QUIET = (Level.NONE, Level.LOW)
 
 
@@ -87,9 +90,12 @@ class ZramLive(Listener):
             return []
 
     async def finish_what_was_cut_short(self) -> list[Job]:
-        """At start: where a change left two devices for one section, one of them is drained."""
+        """At start and reload: where a change left two devices for one section, one of them is drained; none while a change runs."""
         sections = await asyncio.to_thread(self._doubled)
-        return [self._start([(title(section), ()) for section in sections], {})] if sections else []
+        try:
+            return [self._start([(title(section), ()) for section in sections], {})] if sections else []
+        except Busy:
+            return []
 
     def _doubled(self) -> list[str]:
         names = tuple(device.name for device in self.devices)
@@ -152,7 +158,7 @@ class ZramLive(Listener):
         if word == "cancelled":
             self._tell(_event(target, "cancelled", rest, 5))
             raise Cancelled(rest)
-        reason = text if word == "failed" else f"the change ended with status {status}, and no word"
+        reason = text if word == "failed" else NO_WORD.format(status)
         self._tell(_event(target, "failed", reason, 4))
         found = getattr(errors, kind, Failed) if word == "failed" else Failed
         raise found(reason) if isinstance(found, type) and issubclass(found, MemdError) else Failed(reason)

@@ -14,7 +14,7 @@ from memd.kernel.root import Root
 from memd.model import Event, Level
 from memd.names import MESSAGE_ZRAM_CHANGED
 from memd.service.jobs import Jobs
-from memd.service.zramlive import ZramLive
+from memd.service.zramlive import NO_WORD, ZramLive
 
 pytestmark = pytest.mark.usefixtures("no_task_left")
 
@@ -100,7 +100,7 @@ async def test_done(bench: Bench, root: Root) -> None:
         (("failed NoMemory too little",), "failed", "too little"),
         (("progress x", "failed Failed swapoff of zram0: no"), "failed", "swapoff of zram0: no"),
         (("cancelled as before: zram0 is swap",), "cancelled", "as before: zram0 is swap"),
-        (("progress 0.4",), "failed", "the change ended with status 0, and no word"),
+        (("progress 0.4",), "failed", NO_WORD.format(0)),
         (("failed PREFIX what",), "failed", "what"),
     ],
 )
@@ -211,6 +211,17 @@ async def test_the_first_section_is_not_switched_off(bench: Bench) -> None:
 
 async def test_disabled_is_left_alone(bench: Bench) -> None:
     assert bench.live.configure(configuration(ZramSettings(enabled=False, size="1G"))) == []
+
+
+async def test_what_was_cut_short_is_ended_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench.live, "_doubled", lambda: [""])
+    helper = Slow(bench.runs, [])
+    bench.live._helper = lambda *_: helper  # type: ignore[assignment]
+    (job,) = await bench.live.finish_what_was_cut_short()
+    assert await bench.live.finish_what_was_cut_short() == []  # it is being done
+    helper.stop()
+    await bench.jobs.wait(job.number)
+    assert [job.number] == list(bench.jobs.jobs)
 
 
 async def test_nothing_was_cut_short_on_a_machine_without_zram(bench: Bench, root: Root) -> None:
