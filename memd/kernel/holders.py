@@ -6,8 +6,8 @@ Facts that bite:
   called so too, so what the link says is a reason to look and no proof. fdinfo's `exp_name:` is proof; what stands before it no holder can
   forge, what follows `name:` he can.
 - an O_PATH fd has no such lines, and keeps the memory all the same: it is known by its device.
-- a thread may have a table of fds of its own, which /proc/PID/fd does not show; a process whose first thread has ended shows none at all.
-  So all threads are looked at; kcmp(KCMP_FILES) tells those that share the first one's.
+- a thread may have a table of fds of its own, which /proc/PID/fd does not show; a process whose first thread has ended shows none at all,
+  and an empty /proc/PID/maps. So all threads are looked at; kcmp(KCMP_FILES) tells those that share the first one's table.
 - fds in flight in a socket, and drivers' attachments, are in no process. `count:` in fdinfo has all: what is left over is held elsewhere.
 - whatever belongs to a process may be gone a moment later; that is no error.
 - names are bytes; the kernel writes a newline in maps as `\\012`, and nothing else: a carriage return is no end of a line.
@@ -118,7 +118,18 @@ def _flags(text: bytes) -> int:
 
 
 def _maps(root: Root, pid: int) -> Iterator[Hold]:
-    with open(root.path(f"proc/{pid}/maps"), "rb") as file:
-        text = file.read()
-    for address, where, name in parse_maps(text):
+    for address, where, name in parse_maps(_maps_text(root, pid)):
         yield Hold(pid, MAP, address, where, name)
+
+
+def _maps_text(root: Root, pid: int) -> bytes:
+    """Of the first thread that has any: they share their memory, and one that has ended shows none."""
+    for name in (f"proc/{pid}", *(f"proc/{pid}/task/{task}" for task in root.list(f"proc/{pid}/task") or ())):
+        try:
+            with open(root.path(f"{name}/maps"), "rb") as file:
+                text = file.read()
+        except GONE:
+            continue
+        if text:
+            return text
+    return b""

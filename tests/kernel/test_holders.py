@@ -8,7 +8,9 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -108,3 +110,30 @@ def test_garbage_in_maps() -> None:
     with pytest.raises(BadKernelFile, match="maps"):
         list(holders.parse_maps(b"what is this then ? /dmabuf:x\n"))
     assert list(holders.parse_maps(b"")) == []
+
+
+HEADLESS = """
+import ctypes, mmap, os, sys, threading
+size, libc = 8192, ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+libc.mmap(None, size, 1, 1, int(sys.argv[1]), 0)
+os.close(int(sys.argv[1]))
+threading.Thread(target=lambda: sys.stdin.read()).start()
+print("mapped", flush=True)
+libc.syscall({"x86_64": 60}.get(os.uname().machine, 93), 0)
+"""
+
+
+def test_a_mapping_of_a_process_whose_first_thread_has_ended(buffer: int) -> None:
+    words = [sys.executable, "-c", HEADLESS, str(buffer)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[buffer]) as child:
+        assert child.stdout
+        assert child.stdin
+        assert child.stdout.readline() == b"mapped\n"
+        while b"\nState:\tZ" not in Path(f"/proc/{child.pid}/status").read_bytes():
+            time.sleep(0.01)
+        found = [hold.how for hold in of(child.pid, buffer)]
+        child.stdin.close()
+
+    assert found == [MAP]
