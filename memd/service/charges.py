@@ -28,13 +28,14 @@ NOTHING = Use()
 @dataclass(slots=True, eq=False)
 class Reservation:
     """A place in the books for a request that is on its way. Ends in `book` or `give_back`, exactly once. `outside`: what of it may come
-    from memory outside of CMA areas."""
+    from memory outside of CMA areas; `at_kernel`: its worker has begun, so that the kernel may have taken some of it already."""
 
     owner: str
     rule: str
     heap: Heap
     sizes: tuple[int, ...]
     outside: int
+    at_kernel: bool = False
 
 
 class Limit(NamedTuple):
@@ -105,6 +106,10 @@ class Charges:
     def pending(self, area: str | None) -> int:
         """Bytes that are promised and not yet taken from the kernel, of one area or of all."""
         return sum(sum(one.sizes) for one in self._open if area in {None, one.heap.area})
+
+    def waiting(self, area: str) -> int:
+        """Of that, bytes of one area of which the kernel has certainly taken nothing."""
+        return sum(sum(one.sizes) for one in self._open if one.heap.area == area and not one.at_kernel)
 
     def pending_outside(self) -> int:
         """Of that, bytes that may come from memory outside of CMA areas."""

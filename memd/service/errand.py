@@ -59,6 +59,7 @@ class Errand:
     def work(self) -> list[int]:
         if self.before:
             self.before()
+        self._reservation.at_kernel = True
         if self._apart:
             return source.allocate_apart(self._apart, self._request.heap, self._request.sizes)
         return source.allocate(self._request.heap, self._request.sizes)

@@ -1,4 +1,9 @@
-"""The memory facts that one decision needs, read just before it, less what is promised and not yet taken."""
+"""The memory facts that one decision needs, read just before it, less what is promised and not yet taken.
+
+A CMA area's free pages are a fact of convenience: the kernel itself refuses more than it has. So what the kernel works on, which its own
+count may be without already, is not taken off once more: no request is refused that would fit. MemAvailable guards the floor, and what
+nobody knows is taken off there.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +29,7 @@ def memory(root: Root, heap: Heap, ledger: Ledger, swappable: int = 0) -> Memory
         available=max(info.available - promised, 0),
         cma_free=info.cma_free,
         region_size=region.size if region else None,
-        region_available=None if available is None else max(available - ledger.pending(heap.area), 0),
+        region_available=None if available is None else max(available - ledger.waiting(heap.area), 0),
         swappable=swappable,
     )
 

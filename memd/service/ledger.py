@@ -98,6 +98,11 @@ class Ledger:
         return self._charges.pending(area)
 
     @_locked
+    def waiting(self, area: str) -> int:
+        """Of that, bytes of one area of which the kernel has certainly taken nothing."""
+        return self._charges.waiting(area)
+
+    @_locked
     def pending_outside(self) -> int:
         """Of that, bytes that may come from memory outside of CMA areas."""
         return self._charges.pending_outside()

@@ -186,6 +186,7 @@ class Pools(Listener):
                 if not self._may(owner, heap, stock.size):
                     return False
                 promise = self._ledger.promise(owner, heap, stock.size)
+                promise.at_kernel = True  # at once
         except (MemdError, OSError, BadKernelFile):
             return False
         try:
