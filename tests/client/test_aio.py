@@ -7,6 +7,7 @@ import fcntl
 import inspect
 import os
 import socket
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -284,3 +285,36 @@ async def test_a_bus_that_does_not_read(tmp_path: Any) -> None:
         with pytest.raises(Unreachable, match="takes no message"):
             connection._send(b"x")
         memd.close()
+
+
+async def test_events(peer: Peer) -> None:
+    """None when it listens, then what memd tells, nothing of others; None when the time is up, and an error when memd goes."""
+    told = [[pressure("critical", sender=":1.666"), gone(sender=":1.666"), pressure("medium")], [gone()]]
+    peer.handler = lambda call: [status(call), *told.pop(0)]
+
+    async with AsyncMemd(peer.address) as memd:
+        events = memd.events(0.2)
+        assert await anext(events) is None
+        await memd.status()
+        assert await anext(events) == ("PressureChanged", {"level": "medium", "some_avg10": 12.5})
+        assert await anext(events) is None
+        await memd.status()
+        with pytest.raises(Unreachable, match="memd has ended"):
+            await anext(events)
+
+
+async def test_events_that_nobody_reads_any_more(peer: Peer) -> None:
+    """The listener is gone with the iterator, and the connection serves on."""
+    peer.handler = lambda call: [pressure("low"), status(call)]
+
+    async with AsyncMemd(peer.address) as memd:
+        events = memd.events()
+        assert isinstance(events, AsyncGenerator)
+        assert await anext(events) is None
+        waiting = asyncio.ensure_future(anext(events))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await events.aclose()
+        assert (await memd.status())["pressure"]["level"] == "none"
