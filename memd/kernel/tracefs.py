@@ -4,7 +4,8 @@
 Facts that bite:
 - an instance takes 1.4 MiB per CPU until buffer_size_kb is written: so that comes first, right after the mkdir;
 - with buffer_percent at its default of 50 a reader of trace_pipe is woken when half the buffer is full: 0 wakes it at each event;
-- until 6.x there is no `errorno`: a failure has page and pfn 0;
+- until 6.x there is no `errorno`: a failure has page and pfn 0; and a request that is larger than its area ends before the tracepoint
+  (seen on 6.1): that one only the area's counter tells;
 - what reaches the buffer is filtered in the kernel, so events that nobody wants wake nobody;
 - a killed memd leaves its instance behind: it is taken over; a process' name (comm) is its own choice, spaces included;
 - in memd.service /sys is read-only: mkdir needs ReadWritePaths= on the directory of the instances.
