@@ -32,11 +32,11 @@ _ARM64 = (*_THP, "test_memd_boot", "test_memd_ledger", "test_memd_lending", "tes
 _OLD = (*_ARM64, "test_memd_owners", "test_memd_pin", "test_memd_stall", "test_memd_survival", "test_memd_swap")
 # the same on either bus: half of the work for each of the two machines
 _SHARED = ("test_memd_listeners", "test_memd_managers", "test_memd_run")
-# without test_memd_stall: it is about dbus-daemon's own limit
 _BROKER = (
     "test_machine",
     "test_memd_lending",
     "test_memd_owners",
+    "test_memd_stall",
     "test_memd_trouble",
     *_SHARED,
 )
@@ -46,10 +46,11 @@ _CMA = "cma=512M dma_heap.mem_accounting=1"  # half of its memory
 # A carve-out grows and its neighbour moves; a new carve-out; a new CMA region with its heap; another cma=
 _PLANS = ("--grow camera --size 6M --may-move wpss", "--add npu --size 4M", "--heap media --size 24M", "--set-cma 32M")
 
-# Two run at a time, each as soon as its root file system is there: the foreign one takes longest.
+# Two run at a time, each as soon as its root file system is there: what takes longest comes first, the short ones fill what is left.
 MACHINES = (
     Machine("x86_64", kernels.X86_64, rootfs.TRIXIE_AMD64, 1024, "cma=64M", without=_SHARED),
     Machine("x86_64-6.1", kernels.X86_64_OLD, rootfs.BOOKWORM_AMD64, 512, "cma=64M", only=_OLD),
+    Machine("x86_64-broker", kernels.X86_64, rootfs.TRIXIE_AMD64, 2048, "cma=64M memd.bus=broker", only=_BROKER),
     Machine("arm64", kernels.ARM64, rootfs.TRIXIE_ARM64, 3072, board=True, only=_ARM64),
     Machine(
         "arm64-planned",
@@ -60,7 +61,6 @@ MACHINES = (
         only=("test_planned",),
         plans=_PLANS,
     ),
-    Machine("x86_64-broker", kernels.X86_64, rootfs.TRIXIE_AMD64, 2048, "cma=64M memd.bus=broker", only=_BROKER),
     Machine("x86_64-cma", kernels.X86_64, rootfs.TRIXIE_AMD64, 1024, _CMA, only=_ACCOUNTS, long=True),
     Machine("arm64-thp", kernels.ARM64_THP, rootfs.TRIXIE_ARM64, 3072, board=True, only=_THP),
 )

@@ -137,6 +137,12 @@ def swap() -> list[str]:
     return lines[0].split()
 
 
+def swapped_out() -> int:
+    """Bytes written to swap since boot."""
+    fields = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
+    return int(fields["pswpout"]) * 4096
+
+
 @contextlib.contextmanager
 def rules(text: str) -> Iterator[None]:
     """These sections of memd.conf beside the others, for the length of the block."""
@@ -175,17 +181,20 @@ def started(*command: object) -> Iterator[subprocess.Popen[bytes]]:
 def wait_line(process: subprocess.Popen[bytes], what: str, seconds: float) -> str:
     """The first line with `what` in it that a started command prints; AssertionError when the time is up."""
     assert process.stdout
-    deadline, seen = time.monotonic() + seconds, b""
+    deadline, seen, said = time.monotonic() + seconds, b"", ""
     with selectors.DefaultSelector() as ready:
         ready.register(process.stdout, selectors.EVENT_READ)
         while time.monotonic() < deadline:
             if ready.select(0.2):
-                seen += os.read(process.stdout.fileno(), 1)  # no more: what comes after the line is for the next wait
+                if not (byte := os.read(process.stdout.fileno(), 1)):
+                    break  # it has ended
+                seen += byte  # no more: what comes after the line is for the next wait
             if seen.endswith(b"\n"):
                 line, seen = seen.decode(), b""
+                said += line
                 if what in line:
                     return line
-    raise AssertionError(f"{process.args!r} did not print {what!r} in {seconds} s")
+    raise AssertionError(f"{process.args!r} did not print {what!r} in {seconds} s, but:\n{said}")
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ CATALOG = Path("/usr/lib/systemd/catalog/memd.catalog")
 @pytest.mark.timeout(150)
 def test_stress_is_seen_told_and_forgotten() -> None:
     people.calm()
-    before = len(people.journal("MEMD_LEVEL=none"))
+    before, swapped = len(people.journal("MEMD_LEVEL=none")), people.swapped_out()
     stress = ["systemd-run", "--quiet", "--unit=memd-thrash", "-p", "MemoryMax=32M", "-p", "RuntimeMaxSec=60"]
     with people.hearing() as hear:
         try:
@@ -28,6 +28,7 @@ def test_stress_is_seen_told_and_forgotten() -> None:
         hear("PressureChanged ('none'", 60)
     assert people.level() == "none"
     assert len(people.journal("MEMD_LEVEL=none")) == before + 1
+    assert people.swapped_out() - swapped > 16 << 20
 
 
 @pytest.mark.timeout(90)

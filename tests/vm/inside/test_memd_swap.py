@@ -26,15 +26,10 @@ def test_a_killed_memd_leaves_swap_as_it_is() -> None:
     assert swap()[:3] == before
 
 
-def swapped_out() -> int:
-    """Bytes written to swap since boot."""
-    fields = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
-    return int(fields["pswpout"]) * 4096
-
-
+@pytest.mark.long  # a submission's own: test_memd_pressure.py
 def test_swap_takes_what_does_not_fit() -> None:
-    before = swapped_out()
+    before = people.swapped_out()
     stress = ["systemd-run", "--quiet", "--wait", "-p", "MemoryMax=32M", "-p", "RuntimeMaxSec=40"]
     output(*stress, "python3", Path(__file__).with_name("thrash.py"), 64 << 20, 0)
-    assert swapped_out() - before > 16 << 20
+    assert people.swapped_out() - before > 16 << 20
     people.calm()
