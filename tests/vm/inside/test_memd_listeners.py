@@ -114,6 +114,7 @@ def test_a_service_is_turned_to_memd() -> None:
         assert ("MEMORY_PRESSURE_WRITE" not in environment) is gone
 
 
+@pytest.mark.long
 @pytest.mark.timeout(150)
 def test_a_unit_has_its_own_level_and_its_cgroup_may_go() -> None:
     """A service stalls, its level is told; it ends with its cgroup, the level comes down, and the next one is watched again."""
@@ -136,9 +137,9 @@ def test_a_unit_has_its_own_level_and_its_cgroup_may_go() -> None:
         output("systemctl", "reload", "memd")
     told = people.journal("MEMD_UNIT=memd-stalled.service", "MEMD_PREVIOUS=none")
     assert len(told) >= 2
-    assert people.memctl("status")["unit_pressure"] == []
+    assert people.status()["unit_pressure"] == []
 
 
 def unit_level() -> str:
-    (unit,) = people.memctl("status")["unit_pressure"]
+    (unit,) = people.status()["unit_pressure"]
     return str(unit["level"])

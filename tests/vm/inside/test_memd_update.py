@@ -56,6 +56,7 @@ def left_behind() -> str:
     return output("find", *words, "-name", "*memd*", "-not", "-name", "memd-test*", "-print")
 
 
+@pytest.mark.long
 @pytest.mark.machines("x86_64")
 @pytest.mark.timeout(150)
 def test_installed_anew_it_disturbs_nobody() -> None:

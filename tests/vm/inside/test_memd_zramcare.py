@@ -99,6 +99,7 @@ def test_compaction_gives_memory_back(book: WearBook) -> None:
         assert int(made.get("mm_stat").split()[6]) > 0
 
 
+@pytest.mark.long
 @pytest.mark.needs("zram-writeback")
 def test_a_full_backing_device_loses_nothing(tmp_path: Path, book: WearBook) -> None:
     with loop(tmp_path, 2 * M) as flash, disk(16 * M, backing=flash) as made:
@@ -137,6 +138,7 @@ def holds(flash: str, words: bytes) -> bool:
     return words in Path(flash).read_bytes()
 
 
+@pytest.mark.long
 @pytest.mark.needs("zram-writeback")
 def test_what_is_written_back_is_encrypted_unless_told_otherwise(tmp_path: Path, book: WearBook) -> None:
     with loop(tmp_path, 64 * M) as flash:

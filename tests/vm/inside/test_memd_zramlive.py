@@ -91,6 +91,7 @@ def whole_round(process: subprocess.Popen[bytes], seconds: float = 300) -> None:
         assert line.startswith("round"), line
 
 
+@pytest.mark.long
 def test_a_larger_device_and_a_restart_that_keeps_it() -> None:
     before = the_device()
     size = disksize(before) // MIB * MIB + 64 * MIB
@@ -195,10 +196,9 @@ def detached(name: str) -> bool:
     return name not in output("losetup", "--list", "--noheadings", "--output", "NAME").split()
 
 
+@pytest.mark.long
 @pytest.mark.needs("zram-writeback")
-@pytest.mark.parametrize(
-    "plain", [pytest.param("BackingEncrypted=no", marks=pytest.mark.long), "BackingEncrypted=yes"]
-)
+@pytest.mark.parametrize("plain", ["BackingEncrypted=no", "BackingEncrypted=yes"])
 def test_a_backing_device_moves_along(disk: str, plain: str) -> None:
     """The old device has it for itself until it is off: so the pages move twice."""
     said = output("memctl", "zram", "set", the_device(), f"BackingDevice={disk}", plain)
