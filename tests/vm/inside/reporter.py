@@ -40,7 +40,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     outcome, detail = _judge(report)
     if _RANK[outcome] > _RANK[str(_running["outcome"])]:
         _running.update(outcome=outcome, detail=detail)
-    elif report.outcome == "passed":
+    elif _running["outcome"] == "passed":  # a failure's own words stay, whatever its tear-down does
         _running.update(detail=str(dict(report.user_properties).get("told", "")))  # what a test has measured
 
 
