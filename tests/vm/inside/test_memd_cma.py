@@ -25,7 +25,7 @@ def test_a_heap_takes_from_its_own_region_until_the_last_close(region: tuple[str
             buffer.close()
             assert before - cma_free(area) == 4 * MiB
             memory[:5] = b"alive"
-        assert cma_free(area) == before
+        assert people.eventually(lambda: cma_free(area) == before)  # the bus may close its copy after we have ours
 
 
 @pytest.mark.needs("heap:default_cma_region")
