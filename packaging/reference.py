@@ -1,7 +1,8 @@
 """Pages out of the code's own tables (`make docs`).
 
 docs/configuration.md and the sections of docs/man/memd.conf.5 (config.SECTIONS), docs/kernel.md (policy/kerneloptions), docs/dbus.md and
-docs/man/org.memd1.5 (dbus/*.xml). --check: write nothing; exit status 1 if a file is not what it would become.
+docs/man/org.memd1.5 (dbus/*.xml), the tables of docs/bench.md (bench.json and bench-vm.json beside it). --check: write nothing; exit
+status 1 if a file is not what it would become.
 """
 
 import re
@@ -17,6 +18,7 @@ import memd
 from memd import config
 from memd.config_keys import Key, Section
 from memd.policy import kerneloptions
+from tests.bench import page as bench
 
 RAM = 4 << 30  # any: no text depends on it
 BEGIN, END = '.\\" From here on made by `make docs`\n', '.\\" to here\n'
@@ -99,6 +101,7 @@ def outputs() -> dict[Path, str]:
         TREE / "docs/kernel.md": kernel(),
         TREE / "docs/dbus.md": reference_dbus.markdown(),
         TREE / "docs/man/org.memd1.5": reference_dbus.roff(memd.__version__),
+        TREE / "docs/bench.md": bench.page((TREE / "docs/bench.md").read_text()),
         page: man,
     }
 

@@ -14,38 +14,31 @@ import os
 import platform
 import sys
 import tempfile
+import time
 from pathlib import Path
 
-from tests.bench import calls, plot, start, tools
+from tests.bench import block, calls, growth, ledger, plot, start, tools
+from tests.bench.page import REACH
 from tests.bench.tools import Ratio
 
 COMMITTED = tools.REPOSITORY / "docs/bench.json"
-PLOT = tools.REPOSITORY / "docs/bench-live-buffers.svg"
+PLOTS = tools.REPOSITORY / "docs"
 SIZES = (1, 10, 100, 1000, 10_000)
-# Figure -> (what is to be reached, whether more is better).
-REACH: dict[str, tuple[float, bool]] = {
-    "lane Allocate 4 KiB / C service on sd-bus": (0.40, False),
-    "lane, 16 in flight, calls a second / C service": (2.0, True),
-    "bus Allocate, dbus-next / C service": (6.5, False),
-    "bus Allocate, dbus-fast / C service": (2.5, False),
-    "lane, a refusal / granted": (1.0, False),
-    "bus, a refusal / granted": (1.0, False),
-    "Allocate with 10000 live buffers / with 10": (1.2, False),
-    "exec to READY / bare asyncio and dbus-next": (1.2, False),
-    "memctl status / busctl call": (6.0, False),
-}
+Growth = dict[str, dict[int, float]]  # what grows -> how many there are -> µs of an Allocate over the lane
 
 
-def measure(rounds: int) -> tuple[dict[str, Ratio], dict[int, float]]:
+def measure(rounds: int) -> tuple[dict[str, Ratio], Growth]:
     with tempfile.TemporaryDirectory(prefix="memd-bench-") as place:
         directory = Path(place)
         tools.build(directory)
         figures = calls.measure(directory, rounds)
         live = calls.growth(directory, 5, SIZES)
+        grows: Growth = {"live buffers": live, **growth.measure(directory, 5)}
+        figures |= block.measure(directory)
     grown = live[10_000] / live[10]
     figures["Allocate with 10000 live buffers / with 10"] = Ratio(grown, grown, grown)
-    figures |= start.ready(max(rounds // 2, 3)) | start.status(rounds)
-    return figures, live
+    figures |= start.ready(max(rounds // 2, 3)) | start.status(rounds) | ledger.reconcile()
+    return figures, grows
 
 
 def worse(name: str, now: Ratio, before: Ratio) -> bool:
@@ -79,15 +72,19 @@ def rooms() -> list[str]:
     ]
 
 
-def save(figures: dict[str, Ratio], live: dict[int, float], rounds: int) -> None:
+def save(figures: dict[str, Ratio], grows: Growth, rounds: int) -> None:
     load = os.getloadavg()
     machine = (
         f"{platform.machine()}, {os.cpu_count()} CPUs, Linux {platform.release()}, Python {platform.python_version()}"
     )
     facts = {"machine": machine, "load": [round(one, 1) for one in load], "rounds": rounds}
     rounded = {name: [round(value, 3) for value in (one.middle, one.low, one.high)] for name, one in figures.items()}
-    COMMITTED.write_text(json.dumps({**facts, "figures": rounded, "live": live}, indent=1) + "\n")
-    PLOT.write_text(plot.svg("One Allocate over the lane", "buffers that are alive", "µs", live))
+    COMMITTED.write_text(
+        json.dumps({**facts, "date": time.strftime("%Y-%m-%d"), "figures": rounded, "growth": grows}, indent=1) + "\n"
+    )
+    for what, points in grows.items():
+        name = f"bench-{what.replace(' ', '-')}.svg"
+        (PLOTS / name).write_text(plot.svg("One Allocate over the lane", what, "µs", points))
 
 
 def main() -> int:
@@ -95,19 +92,24 @@ def main() -> int:
         prog="make bench", description="Measure memd against its figures in docs/bench.md."
     )
     parser.add_argument("--rounds", type=int, default=15, help="turns that each takes (15)")
-    parser.add_argument("--save", action="store_true", help="write docs/bench.json and the plot")
+    parser.add_argument(
+        "--save",
+        action="store_true",
+        help="write docs/bench.json and the plots; make docs puts them into docs/bench.md",
+    )
     arguments = parser.parse_args()
     before = committed()
-    figures, live = measure(arguments.rounds)
+    figures, grows = measure(arguments.rounds)
     tools.say("")
     print(
         f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs, {arguments.rounds} rounds; median (quarter to three quarters)"
     )
     print("\n".join(table(figures, before)))
-    print("live buffers, µs an Allocate: " + ", ".join(f"{size}: {cost:.1f}" for size, cost in live.items()))
+    for what, points in grows.items():
+        print(f"{what}, µs an Allocate: " + ", ".join(f"{size}: {cost:.1f}" for size, cost in points.items()))
     print("\n".join(rooms()))
     if arguments.save:
-        save(figures, live, arguments.rounds)
+        save(figures, grows, arguments.rounds)
     return int(any(name in before and worse(name, now, before[name]) for name, now in figures.items()))
 
 

@@ -18,15 +18,16 @@ sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from memd.kernel import dmaheap
 from memd.kernel.weakref import EpollSet
+from tests.bench.tools import Ratio, ratio
 
 HEAP = "/dev/dma_heap/system"
 READS = 15
 
 
-def milliseconds(work: Callable[[], object]) -> float:
+def milliseconds(work: Callable[[], object], runs: int = READS) -> float:
     """The median of some runs."""
     taken = []
-    for _ in range(READS):
+    for _ in range(runs):
         start = time.perf_counter()
         work()
         taken.append(time.perf_counter() - start)
@@ -43,6 +44,26 @@ def fill(weak: EpollSet, count: int) -> list[int]:
         weak.add(fd, number)
     print(f"put into the set: {(time.perf_counter() - start) / count * 1e6:.1f} us each")
     return fds
+
+
+def reconcile(count: int = 10_000) -> dict[str, Ratio]:
+    """What is gone of so many that are alive, beside reading the kernel's list alone; in turn."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(count + 200, hard), hard))
+    weak, books = EpollSet(), set(range(count))
+    fds = [os.eventfd(0) for _ in range(count)]
+    for number, fd in enumerate(fds):
+        weak.add(fd, number)
+    path = f"/proc/self/fdinfo/{weak.fileno()}"
+    ours, alone = [], []
+    for _ in range(READS):
+        ours.append(milliseconds(lambda: books - weak.alive(), 1))
+        alone.append(milliseconds(lambda: Path(path).read_bytes(), 1))
+    for fd in fds:
+        os.close(fd)
+    weak.close()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return {f"reconcile of {count} live buffers / reading fdinfo alone": ratio(ours, alone)}
 
 
 def main() -> None:

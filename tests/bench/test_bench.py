@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import plot, start, tools
-from tests.bench.__main__ import REACH, table, worse
+from tests.bench import page, plot, start, tools
+from tests.bench.__main__ import table, worse
+from tests.bench.page import REACH
 from tests.bench.tools import Ratio
 
 LESS, MORE = "bus, a refusal / granted", "lane, 16 in flight, calls a second / C service"
@@ -40,6 +41,21 @@ def test_a_regression_is_beyond_the_noise(name: str, now: Ratio, regressed: bool
 def test_a_plot_has_every_point() -> None:
     root = ET.fromstring(plot.svg("cost", "buffers", "µs", {1: 50.0, 100: 55.0, 10_000: 61.0}))
     assert len(root.findall("{http://www.w3.org/2000/svg}circle")) == 3
+
+
+def test_the_page_says_what_was_measured() -> None:
+    found = {
+        "date": "D",
+        "machine": "M",
+        "load": [0.5],
+        "rounds": 3,
+        "figures": {LESS: [0.5, 0.4, 0.6], MORE: [1, 1, 1]},
+    }
+    rows = page.host(found)
+    assert f"| {LESS} | at most 1 | 0.5 (0.4 to 0.6) | reached |" in rows
+    assert f"| {MORE} | at least 2 | 1 | **not** |" in rows
+    text = (page.DOCS / "bench.md").read_text()
+    assert page.page(text) == text, "run make docs"
 
 
 def test_rooms() -> None:

@@ -84,13 +84,21 @@ def floor(directory: Path, address: str, *heap: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def memd(directory: Path, library: str = "dbus_next", extra: str = "", **environment: str) -> Iterator[Daemon]:
-    """As the package's launcher starts it, on a bus of its own; `extra`: more of memd.conf."""
+def memd(
+    directory: Path,
+    library: str = "dbus_next",
+    extra: str = "",
+    first: str = "",
+    policy: str = POLICY,
+    **environment: str,
+) -> Iterator[Daemon]:
+    """As the package's launcher starts it, on a bus of its own; `extra`: more of memd.conf; `first`: code that its process runs before;
+    `policy`: of its bus."""
     place = directory / f"memd-{library}"
     place.mkdir(exist_ok=True)
     (place / "memd.conf").write_text(CONFIG + extra)
-    code = f"import sys; sys.path += [{str(REPOSITORY)!r}, {SITE!r}]; from memd.main import main; sys.exit(main(sys.argv[1:]))"
-    with dbus_daemon(place, POLICY) as bus, (place / "log").open("wb") as log:
+    code = f"{first}\nimport sys; sys.path += [{str(REPOSITORY)!r}, {SITE!r}]; from memd.main import main; sys.exit(main(sys.argv[1:]))"
+    with dbus_daemon(place, policy) as bus, (place / "log").open("wb") as log:
         words = ["--bus", bus.address, "--simulate", "--config", str(place / "memd.conf"), *LIBRARY[library]]
         process = subprocess.Popen(
             [sys.executable, "-S", "-c", code, *words], stderr=log, env={**os.environ, **environment}
