@@ -22,7 +22,7 @@ def bench_idle(row: Callable[..., None]) -> None:
     with people.rules(ALL):
         people.output("systemctl", "restart", "memd")
         size, woken = watched({"memd": peers.main_pid("memd")})
-        people.output("systemctl", "stop", "memd")
+    people.output("systemctl", "stop", "memd")
     try:
         with peers.running(*peers.SERVICES) as pids:
             sizes, others = watched(pids)
