@@ -36,7 +36,7 @@ from memd.early import ZramSettings
 from memd.errors import NoSuchBuffer, QuotaExceeded
 from memd.kernel.fdstore import FdStore
 from memd.kernel.root import Root
-from memd.model import WRITTEN_OFF, Bounds, Caller, Config, Level, PressureSettings, Rule
+from memd.model import WRITTEN_OFF, Bounds, Caller, Config, Grant, Level, PressureSettings, Rule
 from memd.service.broker import Broker
 from memd.service.heaps import Heaps
 from memd.service.keeper import Keeper
@@ -125,9 +125,17 @@ class Lending(RuleBasedStateMachine):
             assert not fits
             return multiple()
         assert fits
-        for grant in grants:
-            self.model.sizes[grant.id], self.model.owners[grant.id] = grant.size, caller.owner
-        return multiple(*[self.kept(grant.id, grant.fd) for grant in grants])
+        return multiple(*self.lent(caller, grants))
+
+    @rule(target=references, caller=st.sampled_from(OWNERS), pages=st.integers(1, 2))
+    def borrow_to_the_brim(self, caller: Caller, pages: int) -> Results:
+        """Each that fits is served and the first that does not is refused, whichever cap is met."""
+        found: list[Reference] = []
+        while self.model.fits(caller.owner, [pages * PAGE]):
+            found += self.lent(caller, self.run(self.broker.allocate(caller, "simulated", [pages * PAGE], "x")))
+        with pytest.raises(QuotaExceeded):
+            self.run(self.broker.allocate(caller, "simulated", [pages * PAGE], "x"))
+        return multiple(*found)
 
     @rule(
         target=references, callers=st.lists(st.sampled_from(OWNERS), min_size=2, max_size=8), pages=st.integers(1, 4)
@@ -250,6 +258,11 @@ class Lending(RuleBasedStateMachine):
             len(alive),
         )
         assert self.broker._ledger.pending() == 0
+
+    def lent(self, caller: Caller, grants: list[Grant]) -> list[Reference]:
+        for grant in grants:
+            self.model.sizes[grant.id], self.model.owners[grant.id] = grant.size, caller.owner
+        return [self.kept(grant.id, grant.fd) for grant in grants]
 
     def kept(self, number: int, fd: int) -> Reference:
         kept = ExitStack()
