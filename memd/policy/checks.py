@@ -139,6 +139,6 @@ def accounting(value: str | None) -> Iterator[Ailment]:
             "mem-accounting",
             NOTE,
             "the kernel does not account heap memory (dma_heap.mem_accounting is off)",
-            "a buffer of heap system that a hostile program keeps by an O_PATH fd is not seen to be kept",
+            "what a hostile program keeps of heap system by an O_PATH fd shows nowhere, not even in memd.service's memory.stat",
             "add dma_heap.mem_accounting=1 to the kernel command line",
         )
