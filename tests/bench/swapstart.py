@@ -15,6 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.swapsettings import KEEP
+
 TREE = Path(__file__).resolve().parent.parent.parent
 RUNS = 15
 SIZE = 256 << 20
@@ -102,7 +104,7 @@ def main() -> int:
     device = free_device()
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "memd.conf")
-        config.write_text(f"[Zram]\nSize={SIZE >> 20}M\nAlgorithms=lz4\nAllowInContainer=yes\n")
+        config.write_text(f"[Zram]\nSize={SIZE >> 20}M\nAlgorithms=lz4\nAllowInContainer=yes\n{KEEP}")
         rows = commands(device, str(config))
         if os.access(GENERATOR, os.X_OK):
             rows["zram-generator and swapon"] = generator(device, Path(folder, "root"))

@@ -27,7 +27,7 @@ STEPS = {
     "change-signature": ("memd.kernel.mkswap", "write", 0),
     "change-swapon": ("memd.kernel.swapon", "swapon", 0),
     "change-drain": ("memd.service.zramdrain", "Drain.run", 0),
-    "change-half": ("memd.service.zramdrain", "Drain._tell", 2),
+    "change-half": ("memd.service.zramdrain", "Drain._tell", 0),
     "change-reset": ("memd.service.zramdrain", "Drain._give_back", 0),
     "change-keep": ("memd.config_dropin", "DropIn.keep", 0),
     "care-promise": ("memd.service.wear", "_replace", 0),
