@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -57,6 +58,16 @@ assert main.main(["--setup-swap", "--root", sys.argv[1]]) == 1  # a machine in a
 print(*sys.modules)
 """
 
+TUNE = """
+import sys
+from memd.early import SwapSettings
+from memd.kernel.root import Root
+from memd.service import swaptune
+told = swaptune.apply(Root(sys.argv[1]), SwapSettings(swappiness=170))
+assert "vm.swappiness is 170 now, and was 60" in told, told
+print(*sys.modules)
+"""
+
 
 def modules(code: str, root: Path) -> set[str]:
     """What an interpreter without site-packages has loaded after `code`."""
@@ -82,6 +93,18 @@ def test_nothing_heavy_is_imported_before_swap_is_on(machine: Path, code: str) -
 
     assert brought & HEAVY == set()
     assert {name for name in brought if name.startswith("memd.")} >= {"memd.service.swapper", "memd.kernel.swapon"}
+
+
+def test_nor_for_the_settings_that_a_boot_waits_for(machine: Path) -> None:
+    swaps = "Filename Type Size Used Priority\n/dev/zram0 partition 1048576 0 100\n"
+    for name, text in {"swaps": swaps, "sys/vm/swappiness": "60\n"}.items():
+        (machine / "proc" / name).parent.mkdir(parents=True, exist_ok=True)
+        (machine / "proc" / name).write_text(text)
+
+    assert (modules(TUNE, machine) - modules(BARE, machine)) & HEAVY == set()
+
+    kept = json.loads((machine / "run/memd/sysctl.json").read_text())
+    assert kept["vm/swappiness"] == {"before": 60, "set": 170, "ours": True}
 
 
 def test_the_default_size_starts_no_program(machine: Path) -> None:

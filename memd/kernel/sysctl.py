@@ -9,8 +9,6 @@ be a pattern; a file in /etc hides one of the same name in /run and /usr/lib, an
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
-
 from memd.kernel.root import Root
 
 VALUES = "proc/sys"
@@ -35,10 +33,19 @@ def spoken(root: Root, keys: tuple[str, ...]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in _files(root):
         for pattern in parse(_text(root, name)):
-            found |= {key: root.path(name) for key in keys if fnmatchcase(key, pattern)}
+            found |= {key: root.path(name) for key in keys if _matches(key, pattern)}
     words = [word.partition("=")[0] for word in (root.read(COMMAND_LINE) or "").split() if "=" in word]
     patterns = [normal(word.removeprefix("sysctl.")) for word in words if word.startswith("sysctl.")]
     return found | {key: COMMAND_LINE_NAME for key in keys if key in patterns}
+
+
+def _matches(key: str, pattern: str) -> bool:
+    """fnmatch stands on re, which a boot waits longer for than for all of this."""
+    if not set("*?[") & set(pattern):
+        return key == pattern
+    from fnmatch import fnmatchcase
+
+    return fnmatchcase(key, pattern)
 
 
 def _files(root: Root) -> list[str]:

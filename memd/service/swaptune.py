@@ -1,19 +1,19 @@
 """Sets what swap lives by while zram is swap, and puts it back when zram goes. What was before stands in /run, so that it outlives memd.
 
-Called once swap is set up, at each swapon and swapoff, and at a reload; blocking, and short.
+Called once swap is set up, at each swapon and swapoff, and at a reload; blocking, and short. A boot waits for it: json, and what
+stands on re, are imported only where there is something to read with them.
 """
 
 from __future__ import annotations
 
 import errno
-import json
 import os
 
 from memd.early import SwapSettings
 from memd.errors import BadKernelFile
 from memd.kernel import swaps, sysctl
 from memd.kernel.root import Root
-from memd.policy import swapfill, swaptune
+from memd.policy import swaptune, zramsections
 from memd.policy.swaptune import Kept
 
 KEPT = "run/memd/sysctl.json"
@@ -31,14 +31,13 @@ def apply(root: Root, settings: SwapSettings) -> tuple[str, ...]:
 def _apply(root: Root, settings: SwapSettings) -> tuple[str, ...]:
     kept = _read(root)
     active = swaps.read(root) or ()
-    zram = any(map(swapfill.is_zram, active))
+    zrams = [swap for swap in active if zramsections.zram_name(swap)]
+    zram = bool(zrams)
     if not zram and not kept:
         return ()  # not memd's machine to tune
     now = {key: value for key in swaptune.KEYS if (value := sysctl.read(root, key)) is not None}
     spoken = sysctl.spoken(root, tuple(now))
-    facts = swaptune.Facts(
-        zram=zram, other=any(not swapfill.is_zram(swap) for swap in active), now=now, spoken=frozenset(spoken)
-    )
+    facts = swaptune.Facts(zram=zram, other=len(zrams) < len(active), now=now, spoken=frozenset(spoken))
     plan = swaptune.decide(settings, facts, kept)
     if plan.kept != kept:
         _write(root, plan.kept | {key: kept[key] for key in plan.writes if key in kept and key not in plan.kept})
@@ -75,8 +74,13 @@ def _written(root: Root, key: str, value: int) -> int:
 
 def _read(root: Root) -> dict[str, Kept]:
     """What was there before; nothing where the file makes no sense: then nothing is put back."""
+    text = root.read(KEPT)
+    if text is None:
+        return {}
+    import json
+
     try:
-        values = json.loads(root.read(KEPT) or "{}")
+        values = json.loads(text or "{}")
         return {
             key: Kept(before=int(entry["before"]), set=int(entry["set"]), ours=bool(entry["ours"]))
             for key, entry in values.items()
@@ -90,6 +94,10 @@ def _write(root: Root, kept: dict[str, Kept]) -> None:
     """Whole or not at all. It is there before a value is changed: what a killed memd has changed can be put back."""
     path = root.path(KEPT)
     os.makedirs(os.path.dirname(path), exist_ok=True)
+    entries = (
+        f'"{key}": {{"before": {entry.before}, "set": {entry.set}, "ours": {"true" if entry.ours else "false"}}}'
+        for key, entry in kept.items()
+    )
     with open(f"{path}.new", "w") as file:
-        json.dump({key: vars(entry) for key, entry in kept.items()}, file)
+        file.write(f"{{{', '.join(entries)}}}")
     os.rename(f"{path}.new", path)
