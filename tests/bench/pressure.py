@@ -82,6 +82,9 @@ class Signals(threading.Thread):
     def end(self) -> None:
         self._process.kill()
         self._process.wait()
+        self.join()
+        if self._process.stdout:
+            self._process.stdout.close()
 
 
 def wait_for_calm() -> None:
@@ -99,10 +102,10 @@ def side_by_side() -> Iterator[list[str]]:
     ]
     DROP_IN.parent.mkdir(parents=True, exist_ok=True)
     DROP_IN.write_text("[Pressure]\nLowMemoryMonitor=no\nRelief=1500ms\n")
-    subprocess.run(["systemctl", "reload", "memd"], check=True)
-    for name in there:
-        subprocess.run(["systemctl", "start", name], check=True)
     try:
+        subprocess.run(["systemctl", "reload", "memd"], check=True)
+        for name in there:
+            subprocess.run(["systemctl", "start", name], check=True)
         yield there
     finally:
         for name in there:
@@ -112,6 +115,28 @@ def side_by_side() -> Iterator[list[str]]:
 
 
 def latency(stalls: int) -> int:
+    taken = measure(stalls)
+    for name, times in taken.items():
+        told = (
+            f"median {statistics.median(times) * 1e3:.0f} ms, worst {max(times) * 1e3:.0f} ms"
+            if times
+            else "no signal"
+        )
+        print(f"{name}: {told}; {len(times)} of {stalls} stalls told")
+    for name in set(OTHERS) - set(taken):
+        print(f"{name}: not installed here")
+    good = kept(taken, stalls)
+    print(f"bound: one window and 50 ms, {(WINDOW + 0.05) * 1e3:.0f} ms: {'kept' if good else 'BROKEN'}")
+    return 0 if good else 1
+
+
+def kept(taken: dict[str, list[float]], stalls: int) -> bool:
+    """Whether memd told each stall, and in time."""
+    return len(taken["memd"]) == stalls and statistics.median(taken["memd"]) <= WINDOW + 0.05
+
+
+def measure(stalls: int) -> dict[str, list[float]]:
+    """Seconds from each stall's crossing to the signal, by who told it: memd, and who of the others is installed."""
     with side_by_side() as there:
         rules = {"memd": "type='signal',interface='org.memd1.Manager',member='PressureChanged'"}
         rules |= {name: RULES[name] for name in there}
@@ -125,18 +150,7 @@ def latency(stalls: int) -> int:
             print(f"stall {number + 1} of {stalls}", file=sys.stderr, flush=True)
         for ear in ears.values():
             ear.end()
-    for name, times in taken.items():
-        told = (
-            f"median {statistics.median(times) * 1e3:.0f} ms, worst {max(times) * 1e3:.0f} ms"
-            if times
-            else "no signal"
-        )
-        print(f"{name}: {told}; {len(times)} of {stalls} stalls told")
-    for name in set(OTHERS) - set(there):
-        print(f"{name}: not installed here")
-    good = len(taken["memd"]) == stalls and statistics.median(taken["memd"]) <= WINDOW + 0.05
-    print(f"bound: one window and 50 ms, {(WINDOW + 0.05) * 1e3:.0f} ms: {'kept' if good else 'BROKEN'}")
-    return 0 if good else 1
+    return taken
 
 
 def one(ears: dict[str, Signals], taken: dict[str, list[float]]) -> None:

@@ -12,6 +12,7 @@ REACH = {
     ("lane, 8 MiB, no pool", "the heap's ioctl as root"): 1.15,
     ("idle PSS", "nohang"): 1.0,
     ("wake-ups in 60 s idle", ""): 0,
+    ("stall to signal, memd", "ms"): 1050,
     ("exec to READY", "bare asyncio and dbus-next"): 1.2,
     ("exec to active swap", "zram-generator with swapon"): 0.8,
 }

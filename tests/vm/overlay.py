@@ -60,6 +60,9 @@ def bench(common: Path) -> None:
         if done.returncode != 0:
             raise StepFailed(f"{done.stderr}\nthe benchmark needs the package libsystemd-dev")
     shutil.copy(BENCH / "bare.py", common / TESTS)
+    for name in ("tests/bench/pressure.py", "tests/host/stall.py"):
+        (common / TESTS / name).parent.mkdir(parents=True)
+        shutil.copy(HERE.parents[1] / name, common / TESTS / name)
 
 
 def compile_programs(directory: Path, arch: str) -> None:
