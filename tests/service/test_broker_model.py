@@ -171,8 +171,9 @@ class Lending(RuleBasedStateMachine):
             for outcome in await asyncio.gather(*tasks, return_exceptions=True):
                 for grant in outcome if isinstance(outcome, list) else ():
                     os.close(grant.fd)
-            while self.broker._ledger.pending():  # one may still be in the worker's hands
-                await asyncio.sleep(0.001)
+            async with asyncio.timeout(10):
+                while self.broker._ledger.pending():  # one may still be in the worker's hands
+                    await asyncio.sleep(0.001)
 
         self.run(cancelled())
 
