@@ -65,12 +65,11 @@ def put_back(before: int) -> None:
 
 
 def reset(name: str) -> bool:
-    """Whether udev let it be."""
-    try:
-        Path(f"/sys/block/{name}/reset").write_text("1")
-    except OSError:
-        return False
-    return True
+    """Whether udev let it be; once: it looks again at what was reset."""
+    with contextlib.suppress(OSError):
+        if disksize(name):
+            Path(f"/sys/block/{name}/reset").write_text("1")
+    return not disksize(name)
 
 
 def running() -> bool:

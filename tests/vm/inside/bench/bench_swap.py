@@ -1,6 +1,7 @@
 """From exec to active swap: memd, and zram-generator with swapon; same device, size and algorithm, in turn. By hand, where only the
 programs count, and as systemd runs them, where zram-generator has two units and memd has one."""
 
+import contextlib
 import select
 import shutil
 import subprocess
@@ -55,10 +56,10 @@ def undo() -> None:
 
 
 def empty() -> bool:
-    try:
-        (DEVICE / "reset").write_text("1")
-    except OSError:
-        return False
+    """Not reset twice: udev looks at what was, and the second would find it busy."""
+    with contextlib.suppress(OSError):
+        if (DEVICE / "disksize").read_text().strip() != "0":
+            (DEVICE / "reset").write_text("1")
     return (DEVICE / "disksize").read_text().strip() == "0"
 
 
