@@ -21,7 +21,11 @@ from memd.service.wear import WearBook
 MIB = 1 << 20
 HERE = Path(__file__).parent
 MEMD = "/opt/memd-tests/mishap/memd"
-pytestmark = [pytest.mark.needs("emulated"), pytest.mark.timeout(240)]  # no board should have its swap hurt
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.needs("emulated"),
+    pytest.mark.timeout(600),
+]  # no board should have its swap hurt
 
 
 @pytest.fixture(scope="module")
@@ -80,15 +84,12 @@ def busy() -> bool:
     return subprocess.run(["pgrep", "-f", MEMD], stdout=subprocess.DEVNULL).returncode == 0
 
 
-LONG = pytest.mark.long
-
-
 @pytest.mark.parametrize(
     ("what", "words"),
     [
-        pytest.param("ENOMEM:change-disksize", "disksize to 167772160: Cannot allocate memory", marks=LONG),
-        pytest.param("EPERM:change-signature", "signature: Operation not permitted", marks=LONG),
-        pytest.param("ENOMEM:change-swapon", "swapon: Cannot allocate memory", marks=LONG),
+        ("ENOMEM:change-disksize", "disksize to 167772160: Cannot allocate memory"),
+        ("EPERM:change-signature", "signature: Operation not permitted"),
+        ("ENOMEM:change-swapon", "swapon: Cannot allocate memory"),
         ("spoil:change-swapon", "swapon: Invalid argument"),  # says the kernel itself
     ],
 )
@@ -106,13 +107,13 @@ def test_a_change_that_is_refused_leaves_the_old_swap(what: str, words: str) -> 
 @pytest.mark.parametrize(
     "what",
     [
-        pytest.param("half:change-signature", marks=LONG),
-        pytest.param("kill:change-disksize", marks=LONG),
-        pytest.param("kill:change-swapon", marks=LONG),
-        pytest.param("kill:change-drain", marks=LONG),
+        "half:change-signature",
+        "kill:change-disksize",
+        "kill:change-swapon",
+        "kill:change-drain",
         "kill:change-half",
-        pytest.param("kill:change-reset", marks=LONG),
-        pytest.param("kill:change-keep", marks=LONG),
+        "kill:change-reset",
+        "kill:change-keep",
     ],
 )
 def test_a_change_that_is_killed_is_ended_by_the_next(what: str) -> None:
@@ -123,7 +124,6 @@ def test_a_change_that_is_killed_is_ended_by_the_next(what: str) -> None:
     assert len(zrams()) == 1
 
 
-@LONG
 def test_an_algorithm_whose_module_is_missing_costs_the_algorithm_only() -> None:
     """Where the kernel tells of it: when the size is written."""
     done = change("ENOENT:change-disksize", 160)
@@ -155,10 +155,9 @@ def extra(tmp_path: Path) -> Iterator[Path]:
     "what",
     [
         "ENOMEM:setup-disksize",
-        *(
-            pytest.param(what, marks=LONG)
-            for what in ("EPERM:setup-signature", "ENOMEM:setup-swapon", "spoil:setup-swapon")
-        ),
+        "EPERM:setup-signature",
+        "ENOMEM:setup-swapon",
+        "spoil:setup-swapon",
     ],
 )
 def test_a_set_up_that_is_refused_takes_nothing_and_leaves_nothing(what: str, extra: Path) -> None:
@@ -197,7 +196,6 @@ def fragile(folder: Path, size: int) -> Iterator[tuple[str, str]]:
             output("dmsetup", "remove", "--retry", "memd-fragile")
 
 
-@pytest.mark.long
 @pytest.mark.needs("zram-writeback")
 @pytest.mark.parametrize("size", [2, 64])
 def test_a_backing_device_of_swap_that_is_full_or_vanishes(tmp_path: Path, size: int) -> None:
