@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.bench import block, calls, growth, ledger, plot, start, tools
+from tests.bench import block, calls, growth, ledger, page, plot, start, tools
 from tests.bench.page import REACH
 from tests.bench.tools import Ratio
 
@@ -85,6 +85,8 @@ def save(figures: dict[str, Ratio], grows: Growth, rounds: int) -> None:
     for what, points in grows.items():
         name = f"bench-{what.replace(' ', '-')}.svg"
         (PLOTS / name).write_text(plot.svg("One Allocate over the lane", what, "µs", points))
+    told = PLOTS / "bench.md"
+    told.write_text(page.page(told.read_text()))
 
 
 def main() -> int:
@@ -95,7 +97,7 @@ def main() -> int:
     parser.add_argument(
         "--save",
         action="store_true",
-        help="write docs/bench.json and the plots; make docs puts them into docs/bench.md",
+        help="write docs/bench.json, the plots, and the table of docs/bench.md",
     )
     arguments = parser.parse_args()
     before = committed()
