@@ -1,4 +1,4 @@
-"""meta-memd: oelint finds nothing, and its text agrees with the tree. Nobody here builds it: bitbake comes from no registry."""
+"""meta-memd: oelint finds nothing, and its text agrees with the tree. Nobody here builds it: OpenEmbedded's tree comes from no registry."""
 
 from __future__ import annotations
 
