@@ -62,6 +62,15 @@ MACHINES = (
         plans=_PLANS,
     ),
     Machine("x86_64-cma", kernels.X86_64, rootfs.TRIXIE_AMD64, 1024, _CMA, only=_ACCOUNTS, long=True),
+    Machine(
+        "x86_64-camera",
+        kernels.X86_64,
+        rootfs.TRIXIE_CAMERA,
+        1024,
+        "cma=64M",
+        only=("test_machine", "test_memd_camera"),
+        long=True,
+    ),
     Machine("arm64-thp", kernels.ARM64_THP, rootfs.TRIXIE_ARM64, 3072, board=True, only=_THP),
 )
 

@@ -17,6 +17,8 @@ HERE = Path(__file__).parent
 PACKAGES = (HERE / "config/root-packages").read_text().split()
 # what does parts of memd's work elsewhere: it is measured beside them
 PEERS = tuple((HERE / "config/peer-packages").read_text().split())
+# a program of others that allocates from a heap: libcamera's GStreamer element
+CAMERA = tuple((HERE / "config/camera-packages").read_text().split())
 
 _AS_ROOT = [] if os.geteuid() == 0 else ["--map-root-user", "--map-auto"]
 _APART = ["unshare", *_AS_ROOT, "--mount", "--pid", "--fork", "--kill-child"]
@@ -41,6 +43,7 @@ class Rootfs:
 
 TRIXIE_AMD64 = Rootfs("trixie", "amd64")
 TRIXIE_PEERS = Rootfs("trixie", "amd64", PEERS)
+TRIXIE_CAMERA = Rootfs("trixie", "amd64", CAMERA)
 TRIXIE_ARM64 = Rootfs("trixie", "arm64")
 BOOKWORM_AMD64 = Rootfs("bookworm", "amd64")
 

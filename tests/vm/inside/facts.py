@@ -24,6 +24,7 @@ EXPECTED = {
     "x86_64": _X86_64,
     "x86_64-broker": _X86_64 | {"dbus-broker"},
     "x86_64-peers": _X86_64,
+    "x86_64-camera": _X86_64,
     "x86_64-6.1": _BASE | {"cma=64M"},
     "x86_64-cma": _BASE | _NEW | _TRIXIE | {"cma=512M", "mem-accounting"},
     "arm64": _BASE | _NEW | _TRIXIE | _ARM64,
