@@ -23,7 +23,7 @@ def test_there_are_examples() -> None:
 def test_example(steady: Daemon, number: int) -> None:
     """Nothing is written to stderr (an unclosed buffer would be), and nothing is lent afterwards."""
     environment = {**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": steady.address}
-    command = [sys.executable, "-W", "error", "-X", "dev", "-c", EXAMPLES[number]]
+    command = [sys.executable, "-W", "error", "-c", EXAMPLES[number]]
 
     done = subprocess.run(command, env=environment, cwd=REPOSITORY, capture_output=True, text=True)
 

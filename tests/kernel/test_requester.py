@@ -134,7 +134,7 @@ def test_a_helper_that_was_killed_is_started_again(one: Requester, tmp_path: Pat
 
 def test_a_helper_with_nothing_to_do_ends(one: Requester, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        requester, "CODE", requester.CODE.replace("requester.main", "requester.IDLE = 0.01; requester.main")
+        requester, "CODE", requester.CODE.replace("requester.main", "requester.IDLE = 0.3; requester.main")
     )
     for _ in range(3):
         os.close(one.allocate("simulated", "", [PAGE])[0])
