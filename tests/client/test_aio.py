@@ -17,7 +17,7 @@ from memd import errors
 from memd.client import AsyncMemd, Memd, Unreachable
 from memd.client.aioconnection import MAX_UNSENT
 from memd.client.framing import TimedOut
-from tests.client.conftest import Out, Peer, error, gone, marshall, memfd, pressure, reply
+from tests.client.conftest import MEMD, Out, Peer, error, gone, marshall, memfd, pressure, reply
 from tests.client.test_blocking import grant, status
 
 
@@ -194,6 +194,66 @@ async def test_pressure_trusts_the_owner_only(peer: Peer) -> None:
         assert await anext(changes) == ("medium", {"some_avg10": 12.5})
         with pytest.raises(Unreachable, match="memd has ended"):
             await anext(changes)
+
+
+def exhausted(sender: str = MEMD, *, arguments: int = 3) -> Out:
+    body = ["reserved", 8, {"largest_free": Variant("t", 4096), "MEMD_OF": Variant("s", "x")}][:arguments]
+    signature = "sta{sv}" if arguments == 3 else "st"
+    message = Message.new_signal(
+        "/org/memd1", "org.memd1.Manager", "CmaAllocationFailed", signature=signature, body=body
+    )
+    message.sender, message.serial = sender, 5002
+    return message, []
+
+
+async def test_events_are_all_that_memd_tells_and_nobody_else(peer: Peer) -> None:
+    """The first is None: from then on none is lost. What others say in its name, and what is no event, is left out."""
+    peer.handler = lambda call: [
+        status(call),
+        pressure("critical", sender=":1.666"),
+        exhausted(sender=":1.666"),
+        exhausted(arguments=2),
+        gone(sender=":1.666"),
+        gone(owner=":1.666"),
+        pressure("medium"),
+        exhausted(),
+        gone(),
+    ]
+
+    async with AsyncMemd(peer.address) as memd:
+        events = memd.events()
+        assert await anext(events) is None
+        assert [call.member for call in peer.calls[1:]] == ["AddMatch", "AddMatch", "GetNameOwner"]
+        await memd.status()
+        assert await anext(events) == ("PressureChanged", {"level": "medium", "some_avg10": 12.5})
+        assert await anext(events) == (
+            "CmaAllocationFailed",
+            {"region": "reserved", "pages": 8, "largest_free": 4096, "MEMD_OF": "x"},
+        )
+        with pytest.raises(Unreachable, match="memd has ended"):
+            await anext(events)
+
+
+async def test_events_that_do_not_come_are_waited_for_in_turns(peer: Peer) -> None:
+    """None at each turn, so that who draws a clock beside them can; and what comes later is not lost by it."""
+    peer.handler = lambda call: [status(call), pressure("low")]
+
+    async with AsyncMemd(peer.address) as memd:
+        events = memd.events(every=0.01)
+        assert [await anext(events) for _ in range(3)] == [None, None, None]
+        await memd.status()
+        while (event := await anext(events)) is None:
+            pass
+        assert event == ("PressureChanged", {"level": "low", "some_avg10": 12.5})
+
+
+async def test_events_end_with_the_bus(peer: Peer) -> None:
+    async with AsyncMemd(peer.address) as memd:
+        events = memd.events(every=60)
+        assert await anext(events) is None
+        peer.close_client()
+        with pytest.raises(Unreachable, match="bus"):
+            await anext(events)
 
 
 async def test_who_listens_hears_of_the_end(peer: Peer) -> None:
