@@ -94,6 +94,9 @@ def _text(where: Root, name: str, result: Ini, *, wanted: bool) -> str:
 def parse(text: str, file: str, result: Ini) -> None:
     """Add the lines of one file to what was read before."""
     section: dict[str, Value] | None = None
+    if "\0" in text:
+        _find(result, file, 0, "is no text; write it anew, or remove it")
+        return
     for number, raw in enumerate(text.split("\n"), 1):
         line = raw.strip()
         if not line or line[0] in "#;":

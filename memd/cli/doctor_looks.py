@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from memd import config
+from memd import config, ini
 from memd.errors import BadKernelFile, MemdError
 from memd.kernel import dmaheap, fdstore, kconfig, meminfo, modules, nodes, swaps, systemctl, zswap
 from memd.kernel import zramothers as managers
@@ -26,7 +26,10 @@ def look(address: str | None, root: Root | None = None) -> Iterator[Ailment]:
         try:
             yield from place(root, address)
         except (OSError, BadKernelFile) as error:
-            yield Ailment("unreadable", WARNING, f"{error}", "what stands there is not looked at", "try again as root")
+            what = (
+                f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else f"{error}"
+            )
+            yield Ailment("unreadable", WARNING, what, "what stands there is not looked at", "try again as root")
 
 
 def _kernel(root: Root, _address: str | None) -> Iterator[Ailment]:
@@ -61,9 +64,7 @@ def _bus(root: Root, address: str | None) -> Iterator[Ailment]:
     installed = any(root.exists(f"{directory}/org.memd1.conf") for directory in POLICIES)
     told = _told(address)
     if isinstance(told, MemdError):
-        yield Ailment(
-            "no-memd", ERROR, f"{told}", "nothing is lent and nothing is watched", "systemctl start memd.service"
-        )
+        yield Ailment("no-memd", ERROR, f"{told}", "nothing is lent and nothing is watched", _mend(told))
     missing = " ".join(told) if not isinstance(told, MemdError) else ""
     groups = (root.read("etc/group") or "").splitlines()
     yield from checks.bus(
@@ -83,6 +84,16 @@ def _told(address: str | None) -> list[str] | MemdError:
         return error
 
 
+def _mend(error: MemdError) -> str:
+    """Who is missing: the bus, memd's answer, or memd."""
+    from memd.client.errors import NoBus
+    from memd.client.framing import TimedOut
+
+    if isinstance(error, NoBus):
+        return "systemctl start dbus.service"
+    return f"systemctl {'restart' if isinstance(error, TimedOut) else 'start'} memd.service"
+
+
 def _units(root: Root, _address: str | None) -> Iterator[Ailment]:
     if root.exists("run/systemd/system"):
         properties = systemctl.show("memd.service", (*checks.UNIT, "UnitFileState", "LoadState"))
@@ -91,7 +102,22 @@ def _units(root: Root, _address: str | None) -> Iterator[Ailment]:
 
 
 def _configuration(root: Root, _address: str | None) -> Iterator[Ailment]:
+    """PermissionError for what this user may not read: memd may, so it is not the file that is wrong."""
+    for directory in ini.DIRECTORIES:
+        for place in (directory, f"{directory}/memd.conf.d"):
+            for name in root.list(place) or ():
+                if name.endswith(".conf"):
+                    _try_to_read(root, f"{place}/{name}")
     yield from checks.configuration(config.load(root, meminfo.read(root).total).findings)
+
+
+def _try_to_read(root: Root, name: str) -> None:
+    try:
+        root.read(name)
+    except PermissionError:
+        raise
+    except (OSError, BadKernelFile):
+        pass  # config.load finds it too, and says more
 
 
 def _zram_managers(root: Root, _address: str | None) -> Iterator[Ailment]:

@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         Path(arguments.html).write_text(reportpage.page(facts), encoding="utf-8")
     except OSError as error:
-        raise Failed(str(error)) from None
+        raise Failed(f"{arguments.html} cannot be written ({error.strerror}); name another file with --html") from None
     if arguments.json:
         common.print_json({"file": arguments.html, "not_looked_at": list(facts.why)})
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from memd.client.errors import Unreachable
+from memd.client.errors import NoBus, Unreachable
 from memd.errors import InvalidArgs
 
 SYSTEM = "unix:path=/run/dbus/system_bus_socket"
@@ -55,7 +55,7 @@ def _unescape(text: str) -> bytes:
         raise InvalidArgs(f"{text!r} in an address: after % come two hexadecimal digits") from None
 
 
-def no_bus(where: str, trouble: OSError | None) -> Unreachable:
+def no_bus(where: str, trouble: OSError | None) -> NoBus:
     """Ready to raise, when nothing at this address let us connect."""
     reason = trouble.strerror or str(trouble) if trouble else ""
-    return Unreachable(f"there is no bus at {where} ({reason}); is dbus.service running?")
+    return NoBus(f"there is no bus at {where} ({reason}); is dbus.service running?")

@@ -19,6 +19,10 @@ class Unreachable(MemdError):
     bus_name = DBUS + "ServiceUnknown"
 
 
+class NoBus(Unreachable):
+    """Nothing listens at the bus's address."""
+
+
 # Names that mean: the call never reached a memd. Spawn.* and systemd1.* come from an activation that failed.
 GONE = ("ServiceUnknown", "NameHasNoOwner", "NoServer", "Disconnected", "NoReply", "TimedOut", "Timeout")
 LOCAL = (errors.ConfigError, errors.BadDeviceTree)  # never come over a bus as themselves

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
+import os
 from collections.abc import Callable
 
 import pytest
 
 from memd.cli import doctor_looks, exits
+from memd.client.errors import NoBus, Unreachable
+from memd.client.framing import TimedOut
 from memd.kernel import systemctl
 from memd.kernel.root import Root
 from memd.policy.checkup import Ailment
@@ -53,6 +57,52 @@ def test_what_cannot_be_read_is_a_finding(sound: Root, put: Put) -> None:
     put("proc/config.gz", b"garbage")
 
     assert "config.gz" in look(sound)["unreadable"].what
+
+
+def test_a_configuration_that_is_no_text_is_one_finding(sound: Root, put: Put) -> None:
+    put("etc/memd/memd.conf", bytes(range(256)) * 4)
+    found = [one for one in doctor_looks.look(NOBUS, sound) if one.rule == "configuration"]
+
+    assert ["is no text" in one.what for one in found] == [True]
+
+
+@pytest.mark.parametrize("closed", ["etc/memd", "etc/memd/memd.conf", "etc/memd/memd.conf.d"])
+def test_what_only_root_may_read_is_not_called_wrong(
+    sound: Root, put: Put, closed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("etc/memd/memd.conf", "[Zram]\nSize=512M\n")
+    put("etc/memd/memd.conf.d/1.conf", "[Zram]\nSize=512M\n")
+    for name in ("list", "read"):
+        monkeypatch.setattr(Root, name, _closed(getattr(Root, name), closed))
+    found = look(sound)
+
+    assert found["unreadable"].what == f"{sound.path(closed)}: Permission denied"
+    assert found["unreadable"].mend == "try again as root"
+    assert "configuration" not in found
+
+
+def _closed(plain: Callable[[Root, str], object], closed: str) -> Callable[[Root, str], object]:
+    """The tests run as root, who may read everything."""
+
+    def method(self: Root, name: str) -> object:
+        if name == closed:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), self.path(name))
+        return plain(self, name)
+
+    return method
+
+
+def test_what_mends_it_is_who_is_missing(sound: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bus, memd's answer, memd."""
+    for error, mend in (
+        (NoBus(""), "systemctl start dbus.service"),
+        (TimedOut(""), "systemctl restart memd.service"),
+        (Unreachable(""), "systemctl start memd.service"),
+    ):
+        monkeypatch.setattr(doctor_looks, "_told", lambda _, error=error: error)
+        assert look(sound)["no-memd"].mend == mend
+    monkeypatch.undo()
+    assert look(sound)["no-memd"].mend == "systemctl start dbus.service"
 
 
 def test_for_people(memctl: Memctl, machine: Machine) -> None:
