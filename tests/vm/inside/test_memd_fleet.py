@@ -1,15 +1,19 @@
 """Metrics, history, and CMA failures, under the installed package."""
 
+import os
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import people
 import pytest
+from dmabuf import MiB
 from people import output
+
+from memd.client import Memd
 
 HERE = Path(__file__).parent
 HEAP = Path("/dev/dma_heap")
@@ -63,14 +67,30 @@ def ask_heap(heap: str, size: int) -> None:
     assert output(sys.executable, "-c", script).strip()
 
 
+def ask_as_a_driver(heap: str, size: int) -> None:
+    """cma_alloc() with no heap in between, as a driver calls it: debugfs has a file for that. It must fail."""
+    pages = size // os.sysconf("SC_PAGE_SIZE")
+    script = (
+        "import glob\n"
+        "import os\n"
+        "(file,) = [one for one in glob.glob('/sys/kernel/debug/cma/*/alloc') if one.split('/')[-2] in ('reserved', 'cma-reserved')]\n"
+        f"try:\n    os.write(os.open(file, os.O_WRONLY), b'{pages}\\n')\n"
+        "except OSError as error:\n    print(error.errno)\n"
+    )
+    assert output(sys.executable, "-c", script).strip()
+
+
 @pytest.mark.needs("heap:reserved", "cma-debugfs")
-def test_a_failed_request_of_anybody_is_told_with_its_size_and_asker() -> None:
+@pytest.mark.parametrize("ask", [ask_heap, ask_as_a_driver])
+def test_a_failed_request_of_anybody_is_told_with_its_size_and_asker(ask: Callable[[str, int], None]) -> None:
     area = next(one for one in people.memctl("cma") if one["name"] == "reserved")
     heap = "default_cma_region" if (HEAP / "default_cma_region").exists() else "reserved"
-    size = (area.get("size") or 64 << 20) * 2
+    size = area.get("size") or 64 << 20
+    size -= 0 if ask is ask_heap else MiB  # one that was not told of in the last second
     before = len(people.journal("MEMD_REGION=reserved", "MEMD_COMM=python3"))
-    with people.hearing() as hear:
-        ask_heap(heap, size)
+    # With a part of it lent. 6.1 traces no request that is larger than the whole area.
+    with people.hearing() as hear, Memd() as memd, memd.allocate("contiguous", 4 * MiB):
+        ask(heap, size)
         signal = hear("CmaAllocationFailed", 10)
     assert "reserved" in signal
     # the signal is first, the journal keeps its own time
