@@ -32,13 +32,11 @@ RUN = ["memctl", "run", "--heap-map", "linux,cma=contiguous", "--"]
 
 
 @pytest.fixture(autouse=True)
-def camera() -> Iterator[None]:
-    people.create()
+def camera(users: None) -> Iterator[None]:
     CAMERA.parent.mkdir(parents=True, exist_ok=True)
     CAMERA.write_text(YAML)
     with people.rules(RULES):
         yield
-    people.remove()
 
 
 def test_its_frames_lie_in_buffers_of_memds() -> None:

@@ -4,7 +4,6 @@ import errno
 import os
 import stat
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import people
@@ -13,14 +12,7 @@ from dmabuf import MiB
 from people import MEMBER, STRANGER
 
 HEAP_USER, REFERENCE = (Path(__file__).parents[1] / name for name in ("heap_user", "reference"))
-pytestmark = pytest.mark.needs("heap:system")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def users() -> Iterator[None]:
-    people.create()
-    yield
-    people.remove()
+pytestmark = [pytest.mark.needs("heap:system"), pytest.mark.usefixtures("users")]
 
 
 def run(user: str, *command: object) -> subprocess.CompletedProcess[str]:
