@@ -4,8 +4,8 @@
 Facts that bite:
 - an instance takes 1.4 MiB per CPU until buffer_size_kb is written: so that comes first, right after the mkdir;
 - with buffer_percent at its default of 50 a reader of trace_pipe is woken when half the buffer is full: 0 wakes it at each event;
-- until 6.x there is no `errorno`: a failure has page and pfn 0; and a request that is larger than its area ends before the tracepoint
-  (seen on 6.1): that one only the area's counter tells;
+- until 6.x there is no `errorno`: a failure has no page, and as pfn the last that was tried, or -1; and a request that is larger than its
+  area ends before the tracepoint (seen on 6.1): that one only the area's counter tells;
 - what reaches the buffer is filtered in the kernel, so events that nobody wants wake nobody;
 - a killed memd leaves its instance behind: it is taken over; a process' name (comm) is its own choice, spaces included;
 - in memd.service /sys is read-only: mkdir needs ReadWritePaths= on the directory of the instances.
@@ -30,7 +30,7 @@ BUFFER_KB = "8"  # of each CPU: some 80 events
 CHUNK = 1 << 14
 LINE = (
     r"^\s*(?P<comm>.{0,16})-(?P<pid>\d+)\s+\[\d+\].*?(?P<time>\d+\.\d+): cma_alloc_finish: name=(?P<name>.*)"
-    r" pfn=(?:0x)?(?P<pfn>[0-9a-f]+) page=\S+ count=(?P<count>\d+) align=\d+(?: errorno=(?P<errno>-?\d+))?$"
+    r" pfn=(?:0x)?(?P<pfn>[0-9a-f]+) page=(?P<page>\S+) count=(?P<count>\d+) align=\d+(?: errorno=(?P<errno>-?\d+))?$"
 )
 
 
@@ -47,7 +47,7 @@ class CmaTrace:
         with contextlib.suppress(FileExistsError):
             os.mkdir(root.path(self._instance))
         try:
-            self._fd = self._begin("errorno != 0" if "errorno" in fields else "pfn == 0", least)
+            self._fd = self._begin("errorno != 0" if "errorno" in fields else "page == 0", least)
         except OSError:
             self._remove()
             raise
@@ -97,7 +97,8 @@ def parse(line: str) -> CmaAllocation | None:
     found = re.match(LINE, line)
     if found is None:
         return None
-    number = int(found["errno"]) if found["errno"] is not None else (-errno.ENOMEM if not int(found["pfn"], 16) else 0)
+    without = -errno.ENOMEM if not found["page"].strip("0") else 0
+    number = int(found["errno"]) if found["errno"] is not None else without
     return CmaAllocation(
         region=found["name"],
         pages=int(found["count"]),

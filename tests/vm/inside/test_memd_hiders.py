@@ -90,7 +90,7 @@ def test_whoever_hides_is_charged_found_and_settled() -> None:
         lent, others = shown()
         assert {holds(row) for row in lent} == wanted
         assert others == []
-        assert [row["name"] for row in lent if "memd:1" in row.get("name", "")] == [FORGED.decode()]
+        assert [row["name"] for row in lent if "of another" in row.get("name", "")] == [FORGED.decode()]
     assert people.eventually(lambda: people.buffers() == [])
 
 
