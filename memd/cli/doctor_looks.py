@@ -16,6 +16,7 @@ from memd.policy.checkup import ERROR, WARNING, Ailment
 ACCOUNTING = "sys/module/dma_heap/parameters/mem_accounting"
 POLICIES = ("usr/share/dbus-1/system.d", "etc/dbus-1/system.d", "usr/local/share/dbus-1/system.d")
 ZRAM_CONTROL, ZRAM_FOLDER = "sys/class/zram-control", "kernel/drivers/block/zram"
+PATIENCE = 5.0  # for memd's answer: who looks for what is wrong does not wait the 25 s of a busy day
 Looker = Callable[[Root, str | None], Iterator[Ailment]]
 
 
@@ -78,7 +79,7 @@ def _told(address: str | None) -> list[str] | MemdError:
     from memd.client import Memd
 
     try:
-        with Memd(address) as memd:
+        with Memd(address, PATIENCE) as memd:
             return memd.status()["missing"]
     except MemdError as error:
         return error

@@ -82,7 +82,10 @@ def _try(what: str, read: Callable[[], Any], why: list[str]) -> Any:
 
 
 def _memd(arguments: argparse.Namespace) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    with common.connect(arguments) as memd:
+    from memd.cli.doctor_looks import PATIENCE
+    from memd.client import Memd
+
+    with Memd(arguments.bus, PATIENCE) as memd:
         return dict(memd.status()), [dict(row) for row in memd.buffers()]
 
 

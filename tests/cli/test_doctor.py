@@ -6,7 +6,9 @@ import errno
 import gzip
 import json
 import os
+import socket
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -103,6 +105,18 @@ def test_what_mends_it_is_who_is_missing(sound: Root, monkeypatch: pytest.Monkey
         assert look(sound)["no-memd"].mend == mend
     monkeypatch.undo()
     assert look(sound)["no-memd"].mend == "systemctl start dbus.service"
+
+
+def test_a_memd_that_does_not_answer_is_not_waited_for_as_by_others(
+    sound: Root, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor_looks, "PATIENCE", 0.1)
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "bus"))
+        silent.listen()
+        found = {one.rule: one for one in doctor_looks.look(f"unix:path={tmp_path}/bus", sound)}
+
+    assert found["no-memd"].mend == "systemctl restart memd.service"
 
 
 def test_for_people(memctl: Memctl, machine: Machine) -> None:
