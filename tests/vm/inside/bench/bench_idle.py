@@ -25,7 +25,7 @@ def bench_idle(row: Callable[..., None]) -> None:
     people.output("systemctl", "stop", "memd")
     try:
         with peers.running(*peers.SERVICES) as pids:
-            sizes, others = watched(pids)
+            sizes, others = watched({name: pids[name] for name in peers.SERVICES})
     finally:
         people.output("systemctl", "start", "memd")
     row("idle PSS", "nohang", [size["memd"]], [sizes["nohang"]])
