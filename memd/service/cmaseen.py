@@ -26,7 +26,7 @@ class SeenFile:
 
     def __init__(self, root: Root) -> None:
         self._root = root
-        self._kept: dict[str, CmaSeen] | None = None
+        self._kept: dict[str, CmaSeen] = {}  # a machine without CMA gets no file
         self._refused = False
         self.trouble = ""
 
