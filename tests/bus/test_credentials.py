@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from memd.bus.connection import Connection
-from memd.bus.credentials import PROCESS, Credentials
+from memd.bus.credentials import AT_ONCE, PROCESS, Credentials
 from memd.bus.library import Library
 from memd.bus.wire import Received
 from memd.errors import Failed
@@ -74,6 +74,30 @@ async def test_the_process_is_asked_by_its_pidfd_which_is_then_closed(connection
     assert pid == os.getpid()
     assert pidfd is not None
     assert open_fds() == before
+
+
+async def test_a_hundred_at_once_are_asked_about_a_few_at_a_time(
+    connection: Newer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """dbus-daemon drops answers without a word when 64 fds wait for memd, and each answer may bring one."""
+    call, asked, most = connection.call, 0, 0
+
+    async def counted(*arguments: Any) -> Received:
+        nonlocal asked, most
+        asked += 1
+        most = max(most, asked)
+        try:
+            return await call(*arguments)
+        finally:
+            asked -= 1
+
+    monkeypatch.setattr(connection, "call", counted)
+    credentials = Credentials(connection, Seen())
+    pidfds = await asyncio.gather(*(credentials.process(connection.unique_name) for _ in range(100)))
+    for pidfd in pidfds:
+        os.close(pidfd)
+
+    assert most == AT_ONCE
 
 
 async def test_the_unit_is_read_of_the_process_that_connected(

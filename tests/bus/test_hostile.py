@@ -78,7 +78,7 @@ def test_who_floods_memd_with_fds_costs_no_newcomer_his_answer(memd: Daemon) -> 
     try:
         for _ in range(100):
             with memd.client() as newcomer:
-                reply = call(newcomer, *("Allocate", *ALLOCATE[:1]), *ALLOCATE[1])
+                reply = call(newcomer, "Allocate", "sta{sv}", "simulated", 4096, {})
                 assert reply.error_name == "", reply
                 reply.close()
     finally:

@@ -1,7 +1,7 @@
 """A program under memctl run: 10 000 allocations beside the heap's own ioctl as root, and calls that are not stopped beside themselves."""
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import people
@@ -12,13 +12,6 @@ SPEED = Path(__file__).parents[2] / "speed"
 HEAP = "/dev/dma_heap/system"
 ROUNDS, EACH = 10, 1000
 CALLS = 100_000
-
-
-@pytest.fixture
-def users() -> Iterator[None]:
-    people.create()
-    yield
-    people.remove()
 
 
 def bench_allocations(row: Callable[..., None], users: None) -> None:
